@@ -1,0 +1,36 @@
+package config
+
+import "path/filepath"
+
+// Paths says where a node keeps what: State survives a reboot, Run does not.
+type Paths struct {
+	State string
+	Run   string
+}
+
+// AppliancePaths are those of the image.
+func AppliancePaths() Paths { return Paths{State: "/state", Run: "/run/parley"} }
+
+// FolderPaths are those of a node that is an ordinary process.
+func FolderPaths(state string) Paths { return Paths{State: state, Run: filepath.Join(state, "run")} }
+
+// Live is the configuration document.
+func (p Paths) Live() string { return filepath.Join(p.State, "live.json") }
+
+// Accounts holds the appliance's own accounts.
+func (p Paths) Accounts() string { return filepath.Join(p.State, "accounts.json") }
+
+// Files is the SFTP root.
+func (p Paths) Files() string { return filepath.Join(p.State, "files") }
+
+// SSH holds the host keys.
+func (p Paths) SSH() string { return filepath.Join(p.State, "ssh") }
+
+// XMPP is the replicated store's folder.
+func (p Paths) XMPP() string { return filepath.Join(p.State, "xmpp") }
+
+// Log holds syslog and audit.
+func (p Paths) Log() string { return filepath.Join(p.State, "log") }
+
+// Socket is the control socket of a service: init, network or xmpp.
+func (p Paths) Socket(service string) string { return filepath.Join(p.Run, service+".sock") }

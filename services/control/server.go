@@ -1,0 +1,158 @@
+// Package control carries a service's state and actions as JSON over HTTP on
+// a Unix socket. It knows no service: each has a package of its own that puts
+// types and paths to its calls. A problem.Problem crosses it unharmed.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parley/services/problem"
+)
+
+// maxBody bounds a request: an import of ten thousand accounts is below 1 MiB.
+const maxBody = 16 << 20
+
+// Server offers Handler on the socket at Path.
+type Server struct {
+	Path    string
+	Handler http.Handler
+	// Group owns the socket beside the process's user; -1 keeps the
+	// process's own group, 0660 in either case.
+	Group int
+	// Allow, if set, says whether a process of that uid may connect.
+	Allow func(uid uint32) bool
+	Log   *slog.Logger
+}
+
+// Run serves until ctx ends, then removes the socket. A socket that a killed
+// process left is replaced.
+func (s *Server) Run(ctx context.Context) error {
+	if err := os.MkdirAll(filepath.Dir(s.Path), 0o755); err != nil {
+		return fmt.Errorf("create folder of %s: %w", s.Path, err)
+	}
+	if err := os.Remove(s.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove old socket: %w", err)
+	}
+	l, err := net.Listen("unix", s.Path)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", s.Path, err)
+	}
+	if err := os.Chown(s.Path, -1, s.Group); err != nil {
+		l.Close()
+		return fmt.Errorf("chown %s: %w", s.Path, err)
+	}
+	if err := os.Chmod(s.Path, 0o660); err != nil {
+		l.Close()
+		return fmt.Errorf("chmod %s: %w", s.Path, err)
+	}
+	if s.Allow != nil {
+		l = &gate{Listener: l, allow: s.Allow, log: s.Log}
+	}
+	srv := &http.Server{
+		Handler:           http.MaxBytesHandler(s.Handler, maxBody),
+		ReadHeaderTimeout: 5 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if srv.Shutdown(grace) != nil {
+			srv.Close()
+		}
+	}()
+	err = srv.Serve(l)
+	if ctx.Err() == nil {
+		return fmt.Errorf("serve %s: %w", s.Path, err)
+	}
+	<-stopped
+	return nil
+}
+
+// gate closes connections of processes that may not connect.
+type gate struct {
+	net.Listener
+	allow func(uid uint32) bool
+	log   *slog.Logger
+}
+
+func (g *gate) Accept() (net.Conn, error) {
+	for {
+		c, err := g.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		uid, err := peerUID(c.(*net.UnixConn))
+		if err == nil && g.allow(uid) {
+			return c, nil
+		}
+		g.log.Warn("control connection refused", "uid", uid, "err", err)
+		c.Close()
+	}
+}
+
+func peerUID(c *net.UnixConn) (uint32, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var cred *unix.Ucred
+	var credErr error
+	if err := raw.Control(func(fd uintptr) {
+		cred, credErr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+	}); err != nil {
+		return 0, err
+	}
+	if credErr != nil {
+		return 0, credErr
+	}
+	return cred.Uid, nil
+}
+
+// Handle adds a call to mux: pattern as in http.ServeMux ("POST /users"), the
+// request body decoded into In, Out sent back as JSON. An error of f that is
+// a Problem reaches the caller as it is, any other as Internal of service.
+func Handle[In, Out any](mux *http.ServeMux, service, pattern string, f func(ctx context.Context, in In) (Out, error)) {
+	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		var in In
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil && !errors.Is(err, io.EOF) {
+			reply(w, http.StatusBadRequest, problem.New(problem.Internal, "service", service, "detail", err.Error()))
+			return
+		}
+		out, err := f(r.Context(), in)
+		if err == nil {
+			reply(w, http.StatusOK, out)
+			return
+		}
+		p, ok := errors.AsType[*problem.Problem](err)
+		if !ok {
+			p = problem.New(problem.Internal, "service", service, "detail", err.Error())
+		}
+		reply(w, http.StatusConflict, p)
+	})
+}
+
+// None is the In or Out of a call that has none.
+type None struct{}
+
+func reply(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// The peer may be gone; there is nobody left to tell.
+	_ = json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,6 @@
+package problem
+
+// Codes of the console family.
+const ()
+
+var console = map[Code]string{}

@@ -1,0 +1,6 @@
+package problem
+
+// Codes of the network family.
+const ()
+
+var network = map[Code]string{}

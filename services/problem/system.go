@@ -1,0 +1,6 @@
+package problem
+
+// Codes of the system family.
+const ()
+
+var system = map[Code]string{}

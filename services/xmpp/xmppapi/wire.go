@@ -1,0 +1,113 @@
+package xmppapi
+
+import (
+	"context"
+	"net/http"
+
+	"parley/services/control"
+)
+
+// service is the name in paths of logs and problems.
+const service = "xmpp"
+
+// Client calls the XMPP service behind a control socket.
+type Client struct{ c *control.Client }
+
+var _ API = (*Client)(nil)
+
+// NewClient returns the client of the socket at path.
+func NewClient(path string) *Client { return &Client{control.NewClient(service, path)} }
+
+// Status implements API.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.c.Call(ctx, "GET", "/status", nil, &s)
+}
+
+// Reload implements API.
+func (c *Client) Reload(ctx context.Context) error {
+	return c.c.Call(ctx, "POST", "/reload", nil, nil)
+}
+
+// Restart implements API.
+func (c *Client) Restart(ctx context.Context) error {
+	return c.c.Call(ctx, "POST", "/restart", nil, nil)
+}
+
+// Reset implements API.
+func (c *Client) Reset(ctx context.Context) error {
+	return c.c.Call(ctx, "POST", "/reset", nil, nil)
+}
+
+// AddCallBridge implements API.
+func (c *Client) AddCallBridge(ctx context.Context, name, secret string) (cb CallBridge, err error) {
+	return cb, c.c.Call(ctx, "POST", "/callbridges/add", CallBridge{Name: name, Secret: secret}, &cb)
+}
+
+// DelCallBridge implements API.
+func (c *Client) DelCallBridge(ctx context.Context, name string) error {
+	return c.c.Call(ctx, "POST", "/callbridges/del", CallBridge{Name: name}, nil)
+}
+
+// CallBridges implements API.
+func (c *Client) CallBridges(ctx context.Context) (cbs []CallBridge, err error) {
+	return cbs, c.c.Call(ctx, "GET", "/callbridges", nil, &cbs)
+}
+
+// AddUser implements API.
+func (c *Client) AddUser(ctx context.Context, u Credential) error {
+	return c.c.Call(ctx, "POST", "/users/add", u, nil)
+}
+
+// DelUser implements API.
+func (c *Client) DelUser(ctx context.Context, name string) error {
+	return c.c.Call(ctx, "POST", "/users/del", Credential{Name: name}, nil)
+}
+
+// SetPassword implements API.
+func (c *Client) SetPassword(ctx context.Context, u Credential) error {
+	return c.c.Call(ctx, "POST", "/users/passwd", u, nil)
+}
+
+// Users implements API.
+func (c *Client) Users(ctx context.Context) (us []User, err error) {
+	return us, c.c.Call(ctx, "GET", "/users", nil, &us)
+}
+
+// ImportUsers implements API.
+func (c *Client) ImportUsers(ctx context.Context, us []Credential) error {
+	return c.c.Call(ctx, "POST", "/users/import", us, nil)
+}
+
+// Handler serves api to Clients.
+func Handler(api API) http.Handler {
+	type none = control.None
+	mux := http.NewServeMux()
+	get := func(path string, f func(context.Context) (any, error)) {
+		control.Handle(mux, service, "GET "+path, func(ctx context.Context, _ none) (any, error) { return f(ctx) })
+	}
+	do := func(path string, f func(context.Context) error) {
+		control.Handle(mux, service, "POST "+path, func(ctx context.Context, _ none) (none, error) { return none{}, f(ctx) })
+	}
+	account := func(path string, f func(context.Context, Credential) error) {
+		control.Handle(mux, service, "POST "+path, func(ctx context.Context, u Credential) (none, error) { return none{}, f(ctx, u) })
+	}
+	get("/status", func(ctx context.Context) (any, error) { return api.Status(ctx) })
+	get("/callbridges", func(ctx context.Context) (any, error) { return api.CallBridges(ctx) })
+	get("/users", func(ctx context.Context) (any, error) { return api.Users(ctx) })
+	do("/reload", api.Reload)
+	do("/restart", api.Restart)
+	do("/reset", api.Reset)
+	account("/users/add", api.AddUser)
+	account("/users/passwd", api.SetPassword)
+	account("/users/del", func(ctx context.Context, u Credential) error { return api.DelUser(ctx, u.Name) })
+	control.Handle(mux, service, "POST /users/import", func(ctx context.Context, us []Credential) (none, error) {
+		return none{}, api.ImportUsers(ctx, us)
+	})
+	control.Handle(mux, service, "POST /callbridges/add", func(ctx context.Context, cb CallBridge) (CallBridge, error) {
+		return api.AddCallBridge(ctx, cb.Name, cb.Secret)
+	})
+	control.Handle(mux, service, "POST /callbridges/del", func(ctx context.Context, cb CallBridge) (none, error) {
+		return none{}, api.DelCallBridge(ctx, cb.Name)
+	})
+	return mux
+}
