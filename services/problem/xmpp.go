@@ -1,6 +1,38 @@
 package problem
 
-// Codes of the xmpp family.
-const ()
+// Codes of the XMPP service.
+const (
+	// UserExists and UserUnknown: chat account {name}.
+	UserExists  Code = "user-exists"
+	UserUnknown Code = "user-unknown"
+	// UserName: {name} can't be the local part of an address.
+	UserName Code = "user-name"
+	// UserPassword: the password of {name} is empty or not preparable.
+	UserPassword Code = "user-password"
+	// BridgeExists, BridgeUnknown, BridgeName: Call Bridge {name}.
+	BridgeExists  Code = "callbridge-exists"
+	BridgeUnknown Code = "callbridge-unknown"
+	BridgeName    Code = "callbridge-name"
+	// BridgeSecret: the secret of {name} is too short or holds blanks.
+	BridgeSecret Code = "callbridge-secret"
+	// ListenFailed: {address} of interface {interface}: {detail}.
+	ListenFailed Code = "listen-failed"
+	// NoLeader: the replicated store takes no writes.
+	NoLeader Code = "no-leader"
+	// StoreFull: the state disk is full.
+	StoreFull Code = "store-full"
+)
 
-var xmpp = map[Code]string{}
+var xmpp = map[Code]string{
+	UserExists:    "there is already a chat account {name}; use 'xmpp user passwd {name}' for a new password, or 'xmpp user del {name}' first",
+	UserUnknown:   "there is no chat account {name}; 'xmpp user list' shows them all",
+	UserName:      "{name} cannot be the name of a chat account; use letters, digits, dot, dash and underscore, without the domain",
+	UserPassword:  "the password of {name} is empty or has characters that are not allowed; use one of 1 to 1000 printable characters",
+	BridgeExists:  "there is already a Call Bridge {name}; choose another name, or 'xmpp callbridge del {name}' first",
+	BridgeUnknown: "there is no Call Bridge {name}; 'xmpp callbridge list' shows them all",
+	BridgeName:    "{name} cannot be the name of a Call Bridge; use letters, digits and dashes, without the domain",
+	BridgeSecret:  "this cannot be the secret of Call Bridge {name}; copy it whole from 'xmpp callbridge list' of the first node",
+	ListenFailed:  "cannot listen on {address} of interface {interface}: {detail}; see 'ipv4 {interface}', or choose another with 'xmpp listen'",
+	NoLeader:      "the replicated store takes no changes at the moment; try again in a few seconds, and see 'xmpp status' if it stays so",
+	StoreFull:     "the state disk is full; remove files with 'rm', see 'ls'",
+}
