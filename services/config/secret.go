@@ -2,8 +2,8 @@ package config
 
 import "log/slog"
 
-// Secret is a string that never prints: not by fmt, slog or JSON. Code that
-// must have the text calls Reveal, which is easy to search for.
+// Secret is a string that never prints: neither by fmt nor by slog. Code
+// that must have the text calls Reveal, which is easy to search for.
 type Secret string
 
 // Reveal returns the text.
