@@ -109,6 +109,12 @@ func (s *Store) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock configuration: %w", err)
 	}
+	// The network service is root: were the lock root's, nobody else could
+	// open it.
+	if err := durable.Adopt(f, s.path); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock configuration: %w", err)
+	}
 	for {
 		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
 		if !errors.Is(err, unix.EINTR) {

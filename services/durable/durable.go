@@ -40,11 +40,17 @@ var _ io.Writer = (*File)(nil)
 // and Sweep removes those that a crash left.
 const TempPrefix = ".new-"
 
-// Create opens a temporary file beside path.
+// Create opens a temporary file beside path. Where root writes what is another
+// user's, it stays that user's: see Adopt.
 func Create(path string, mode fs.FileMode) (*File, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), TempPrefix+"*")
 	if err != nil {
 		return nil, fmt.Errorf("create beside %s: %w", path, err)
+	}
+	if err := Adopt(f, path); err != nil {
+		f.Close()
+		os.Remove(f.Name())
+		return nil, err
 	}
 	if err := f.Chmod(mode); err != nil {
 		f.Close()
