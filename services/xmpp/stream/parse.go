@@ -1,0 +1,25 @@
+package stream
+
+import (
+	"fmt"
+
+	"parley/services/xmpp/stanza"
+)
+
+// Parse reads one whole element as Element.Append wrote it, the prefix stream
+// being known. There are no limits: the bytes are in memory already, and it is
+// for what was let in once. b is not kept.
+func Parse(b []byte) (*stanza.Element, error) {
+	s := Scanner{limits: &Limits{}, buf: b, end: len(b), ns: usualNS[1:]}
+	e, err := s.scan()
+	defer s.freeTree()
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("parse element: %w", err)
+	case e == nil:
+		return nil, fmt.Errorf("parse element: %w", notWellFormed("the element is not whole"))
+	case s.Buffered() > 0:
+		return nil, fmt.Errorf("parse element: %w", notWellFormed("more than one element"))
+	}
+	return e, nil
+}
