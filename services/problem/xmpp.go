@@ -21,6 +21,10 @@ const (
 	NoLeader Code = "no-leader"
 	// StoreFull: the state disk is full.
 	StoreFull Code = "store-full"
+	// StoreLocked: another process holds the store in {folder}.
+	StoreLocked Code = "store-locked"
+	// StoreDamaged: {file} of the store is not readable: {detail}.
+	StoreDamaged Code = "store-damaged"
 )
 
 var xmpp = map[Code]string{
@@ -35,4 +39,6 @@ var xmpp = map[Code]string{
 	ListenFailed:  "cannot listen on {address} of interface {interface}: {detail}; see 'ipv4 {interface}', or choose another with 'xmpp listen'",
 	NoLeader:      "the replicated store takes no changes at the moment; try again in a few seconds, and see 'xmpp status' if it stays so",
 	StoreFull:     "the state disk is full; remove files with 'rm', see 'ls'",
+	StoreLocked:   "another process has the XMPP store {folder} open; stop it first, or use another state folder",
+	StoreDamaged:  "{file} of the XMPP store is damaged: {detail}; put its folder back from a backup, or make a new, empty store with 'xmpp reset'",
 }
