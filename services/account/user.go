@@ -109,6 +109,22 @@ func (s *Store) Lookup(name string) (User, error) {
 	return r.user(name), nil
 }
 
+// CheckNew says whether an account of that name could be added now, so that a
+// console can refuse before it asks for a password.
+func (s *Store) CheckNew(name string) error {
+	if !validName(name) {
+		return problem.New(problem.AccountName, "name", name)
+	}
+	d, err := s.load()
+	if err != nil {
+		return err
+	}
+	if d.Users[name] != nil {
+		return problem.New(problem.AccountExists, "name", name)
+	}
+	return nil
+}
+
 // Add makes an account whose owner must set a new password at the first
 // login; only one of role API, which nobody could ask, need not.
 func (s *Store) Add(name string, role Role, password string) error {

@@ -1,0 +1,225 @@
+package mmp
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"parley/services/account"
+	"parley/services/config"
+	"parley/services/problem"
+	"parley/services/xmpp/jid"
+	"parley/services/xmpp/xmppapi"
+)
+
+func xmppFamily() family {
+	need := account.Configure
+	return family{name: "xmpp", about: "the chat server: its set-up, Call Bridges, chat accounts", commands: slices.Concat([]command{
+		{
+			usage: "xmpp", summary: "configuration and state",
+			help:    "What is configured, and after STATUS what the server does: sessions of clients, connected Call Bridges, chat accounts, messages that wait for somebody who is away, and when the certificate ends.",
+			example: "xmpp", need: account.Console, run: showXMPP,
+		}, {
+			usage: "xmpp status", summary: "configuration and state",
+			help:    "The same as 'xmpp' alone.",
+			example: "xmpp status", need: account.Console, run: showXMPP,
+		}, {
+			usage: "xmpp domain <name>", args: []arg{domainArg}, summary: "set the domain of chat addresses",
+			help:    "The part after @ in everybody's address, as in ben@tptac9.com. The DNS should have SRV records for _xmpp-client._tcp.<domain> (port 5222) and _xmpp-component._tcp.<domain> (port 5223). All nodes of one deployment have the same domain.",
+			example: "xmpp domain tptac9.com", need: need, run: setDomain,
+		}, {
+			usage: "xmpp listen <interface>...", args: []arg{interfaceArg}, summary: "set the interfaces to listen on",
+			help:    "Clients are served on TCP port 5222 and Call Bridges on 5223 of these interfaces.",
+			example: "xmpp listen a", need: need, run: listen,
+		}, {
+			usage: "xmpp listen none", summary: "listen nowhere",
+			help:    "Takes back 'xmpp listen'. XMPP must be disabled.",
+			example: "xmpp listen none", need: need, run: func(c *call) error {
+				return c.changeXMPP(func(x *config.XMPP) error { x.Listen = nil; return mayClear(x, "listening interface") })
+			},
+		}, {
+			usage: "xmpp certs <key> <certificate> [<bundle>]", args: []arg{keyArg, certificateArg, certificateArg}, summary: "set key and certificates",
+			help: "The private key, the certificate for it, and the certificates of the authorities: intermediates first, the root last. They are files that came by SFTP or from 'pki csr'. The certificate should name the domain and this host in its subjectAltName.\n" +
+				"Key and certificate that do not match, one that has expired, and a chain that is out of order are refused.",
+			example: "xmpp certs abhiall.key abhiall.cer certall.cer", need: need, run: setCerts,
+		}, {
+			usage: "xmpp certs none", summary: "use no certificate",
+			help:    "Takes back 'xmpp certs'. XMPP must be disabled. The files stay.",
+			example: "xmpp certs none", need: need, run: func(c *call) error {
+				return c.changeXMPP(func(x *config.XMPP) error {
+					x.Key, x.Certificate, x.Bundle = "", "", ""
+					return mayClear(x, "certificate")
+				})
+			},
+		}, {
+			usage: "xmpp enable", summary: "open the doors",
+			help:    "Starts to serve clients and Call Bridges. Domain, interfaces and certificates must have been set: 'xmpp domain', 'xmpp listen', 'xmpp certs'.",
+			example: "xmpp enable", need: need, run: enable,
+		}, {
+			usage: "xmpp disable", summary: "close the doors",
+			help:    "Ends all connections and accepts no more. Accounts, Call Bridges and messages are kept and can be changed.",
+			example: "xmpp disable", need: need, run: func(c *call) error {
+				return c.changeXMPP(func(x *config.XMPP) error { x.Enabled = false; return nil })
+			},
+		}, {
+			usage: "xmpp restart", summary: "drop all connections and start again",
+			help:    "Ends all connections, reads key and certificates again, and opens the doors. Clients connect again by themselves.",
+			example: "xmpp restart", need: need, run: func(c *call) error {
+				if err := c.XMPP.Restart(c.ctx); err != nil {
+					return err
+				}
+				return c.out.success("")
+			},
+		}, {
+			usage: "xmpp reset", summary: "forget everything about XMPP",
+			help:    "Asks for a capital Y, then forgets domain, interfaces and certificates, all Call Bridges, chat accounts, rosters and messages of this node. Files stay.",
+			example: "xmpp reset", need: need, run: reset,
+		},
+	}, callBridgeCommands(), chatUserCommands())}
+}
+
+// domainArg is a DNS name of two labels or more, in lower case; an address of
+// its own cannot have SRV records and hardly a certificate.
+var domainArg = arg{parse: func(s string) (any, error) {
+	bad := func(reason string) error {
+		return problem.New(problem.DomainBad, "domain", s, "reason", reason)
+	}
+	d, err := jid.Domain(strings.ToLower(s))
+	if err != nil {
+		return nil, bad("it has characters that names in the DNS have not")
+	}
+	if _, err := netip.ParseAddr(strings.Trim(d, "[]")); err == nil || len(d) > 253 {
+		return nil, bad("it is not a name in the DNS")
+	}
+	labels := strings.Split(d, ".")
+	if len(labels) < 2 {
+		return nil, bad("it has one label only")
+	}
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || strings.HasPrefix(l, "-") || strings.HasSuffix(l, "-") || strings.ContainsAny(l, "_ !#$%&*+=?~`|;(){}[]\\^,") {
+			return nil, bad("'" + l + "' is not a label of a name in the DNS")
+		}
+	}
+	return d, nil
+}}
+
+func showXMPP(c *call) error {
+	d, err := c.config.Load()
+	if err != nil {
+		return err
+	}
+	s, err := c.XMPP.Status(c.ctx)
+	x := d.XMPP
+	rows := []row{
+		{"Enabled", strconv.FormatBool(x.Enabled)}, {"Clustered", "false"}, {"Domain", x.Domain},
+		{"Listening interfaces", strings.Join(x.Listen, " ")}, {"Key file", x.Key}, {"Certificate file", x.Certificate},
+		{"CA Bundle file", x.Bundle},
+	}
+	if err != nil {
+		c.out.rows(append(rows, row{"STATUS", "not known"})...)
+		return err
+	}
+	c.out.rows(append(rows,
+		row{"Certificate expires", dateTime(s.Expires)}, row{"Addresses", strings.Join(s.Addresses, " ")},
+		row{"Client sessions", strconv.Itoa(s.Sessions)}, row{"Call Bridges connected", strconv.Itoa(s.Components)},
+		row{"Chat accounts", strconv.Itoa(s.Accounts)}, row{"Messages waiting", strconv.Itoa(s.Pending)},
+		row{"STATUS", statusText(x, s)})...)
+	return nil
+}
+
+func statusText(x config.XMPP, s xmppapi.Status) string {
+	switch {
+	case s.Trouble != "":
+		return "XMPP server not running: " + s.Trouble
+	case s.Running:
+		return "XMPP server running"
+	case x.Enabled:
+		return "XMPP server starting"
+	}
+	return "XMPP server not running"
+}
+
+func setDomain(c *call) error {
+	domain := c.text(0)
+	return c.changeXMPP(func(x *config.XMPP) error {
+		x.Domain = domain
+		return c.checkCerts(*x)
+	})
+}
+
+func listen(c *call) error {
+	var names []string
+	for i := range c.values {
+		name := c.text(i)
+		if slices.Contains(names, name) {
+			return problem.New(problem.ArgumentTwice, "value", name)
+		}
+		if _, err := c.nic(name); err != nil {
+			return err
+		}
+		names = append(names, name)
+	}
+	return c.changeXMPP(func(x *config.XMPP) error { x.Listen = names; return nil })
+}
+
+func setCerts(c *call) error {
+	return c.changeXMPP(func(x *config.XMPP) error {
+		x.Key, x.Certificate, x.Bundle = c.text(0), c.text(1), c.text(2)
+		return c.checkCerts(*x)
+	})
+}
+
+// enable names the first command that is missing; the order is the article's.
+func enable(c *call) error {
+	return c.changeXMPP(func(x *config.XMPP) error {
+		switch {
+		case x.Domain == "":
+			return problem.New(problem.XMPPUnready, "missing", "domain", "command", "xmpp domain <name>")
+		case len(x.Listen) == 0:
+			return problem.New(problem.XMPPUnready, "missing", "interface to listen on", "command", "xmpp listen <interface>")
+		case x.Key == "":
+			return problem.New(problem.XMPPUnready, "missing", "certificate", "command", "xmpp certs <key> <certificate> <bundle>")
+		}
+		x.Enabled = true
+		return c.checkCerts(*x)
+	})
+}
+
+// mayClear refuses to take away what a running server needs.
+func mayClear(x *config.XMPP, what string) error {
+	if x.Enabled {
+		return problem.New(problem.XMPPEnabled, "what", what)
+	}
+	return nil
+}
+
+func reset(c *call) error {
+	if err := c.confirm("This forgets the XMPP configuration of this node, all Call Bridges, chat accounts, rosters and messages."); err != nil {
+		return err
+	}
+	err := c.config.Transact(func(d *config.Document) error {
+		d.XMPP = config.XMPP{}
+		return nil
+	}, func() error {
+		if err := c.XMPP.Reset(c.ctx); err != nil {
+			return err
+		}
+		return c.XMPP.Reload(c.ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return c.out.success("")
+}
+
+// changeXMPP changes the XMPP configuration; if the server refuses it, nothing
+// has changed.
+func (c *call) changeXMPP(change func(*config.XMPP) error) error {
+	err := c.config.Transact(func(d *config.Document) error { return change(&d.XMPP) },
+		func() error { return c.XMPP.Reload(c.ctx) })
+	if err != nil {
+		return err
+	}
+	return c.out.success("")
+}
