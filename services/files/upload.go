@@ -131,7 +131,7 @@ type Upload struct {
 	// size is the end of what was written; unchecked counts the bytes since
 	// the disk was last asked.
 	size, unchecked int64
-	err           error
+	err             error
 }
 
 // Write appends.
