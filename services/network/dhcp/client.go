@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"sync/atomic"
+	"sync"
 	"time"
 )
 
@@ -53,9 +53,12 @@ type Client struct {
 	hint   netip.Addr
 	report func(*Lease)
 	log    *slog.Logger
-	up     atomic.Bool
 	// changed has an element if the carrier came or went since Run looked.
 	changed chan struct{}
+
+	// mu makes up and changed change as one.
+	mu sync.Mutex
+	up bool
 }
 
 // New returns a client that asks for hint, if valid, first. It calls report
@@ -68,13 +71,22 @@ func New(wire Wire, hint netip.Addr, report func(*Lease), log *slog.Logger) *Cli
 // Carrier tells whether the link has carrier; at first it has none. When it
 // comes back the lease is verified, for it may be another network's link.
 func (c *Client) Carrier(up bool) {
-	if c.up.Swap(up) == up {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.up == up {
 		return
 	}
+	c.up = up
 	select {
 	case c.changed <- struct{}{}:
 	default:
 	}
+}
+
+func (c *Client) isUp() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.up
 }
 
 // Run gets and keeps a lease until ctx ends.
@@ -110,12 +122,18 @@ func (c *Client) Run(ctx context.Context) {
 func (c *Client) acquire(ctx context.Context, hint netip.Addr) (Lease, error) {
 	pause := leastBackoff
 	for {
-		for !c.up.Load() {
+		for !c.isUp() {
 			select {
 			case <-c.changed:
 			case <-ctx.Done():
 				return Lease{}, ctx.Err()
 			}
+		}
+		// What comes and goes from here on casts doubt on the lease; what
+		// came before does not.
+		select {
+		case <-c.changed:
+		default:
 		}
 		l, err := c.wire.Acquire(ctx, hint)
 		if err == nil {
@@ -159,7 +177,7 @@ func (c *Client) hold(ctx context.Context, l *Lease) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-c.changed:
-			if !c.up.Load() {
+			if !c.isUp() {
 				continue
 			}
 			fresh, err = c.wire.Verify(ctx, *l)
