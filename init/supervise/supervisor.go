@@ -27,12 +27,13 @@ type Supervisor struct {
 	services []*service
 	log      *slog.Logger
 	guard    func(func())
+	started  chan struct{}
 }
 
 // New returns a supervisor of specs. guard wraps each goroutine that it
 // starts; PID 1 catches panics there.
 func New(specs []Spec, l Launcher, log *slog.Logger, guard func(func())) *Supervisor {
-	s := &Supervisor{log: log.With("component", "init"), guard: guard}
+	s := &Supervisor{log: log.With("component", "init"), guard: guard, started: make(chan struct{})}
 	for _, spec := range specs {
 		s.services = append(s.services, &service{
 			spec: spec, launcher: l, log: s.log, guard: guard, jitter: rand.Float64,
@@ -69,12 +70,16 @@ func (s *Supervisor) Run(ctx context.Context) {
 		case <-ctx.Done():
 		}
 	}
+	close(s.started)
 	<-ctx.Done()
 	for _, r := range slices.Backward(started) {
 		r.stop()
 		<-r.done
 	}
 }
+
+// Started is closed once Run has tried to start every service.
+func (s *Supervisor) Started() <-chan struct{} { return s.started }
 
 // Status is the state of all services, in their order.
 func (s *Supervisor) Status() []initapi.Service {

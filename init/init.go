@@ -1,0 +1,434 @@
+// Package pid1 is the first process of the appliance: it makes the kernel's
+// file systems and devices usable, opens the state partition, runs the
+// services and consoles as processes of their own, and takes the machine down
+// in order. It offers no service itself but a control socket, and it never
+// ends.
+package pid1
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"parley/init/initapi"
+	"parley/init/module"
+	"parley/init/rescue"
+	"parley/init/state"
+	"parley/init/supervise"
+	"parley/services/config"
+)
+
+// Config says where things are; Appliance is that of the image.
+type Config struct {
+	Version string
+	// Root is "/" outside tests.
+	Root  string
+	Paths config.Paths
+	// Programs is the folder of the services' programs, Fsck e2fsck.
+	Programs, Fsck string
+	// Group owns the control socket.
+	Group int
+}
+
+// Appliance is the configuration on the image.
+func Appliance(version string) Config {
+	return Config{
+		Version: version, Root: "/", Paths: config.AppliancePaths(),
+		Programs: "/bin", Fsck: "/sbin/e2fsck", Group: state.Parley,
+	}
+}
+
+// Deps are init's edges to the machine.
+type Deps struct {
+	Kernel Kernel
+	Events Events
+	// Own changes owners of files.
+	Own state.Owner
+	// Launcher starts services; nil is the machine's.
+	Launcher supervise.Launcher
+	// Disks finds state partitions.
+	Disks func() []state.Partition
+}
+
+// Machine is the edges to the real machine.
+func Machine() Deps {
+	return Deps{
+		Kernel: linux{}, Events: &netlinkEvents{}, Own: state.Chown,
+		Disks: func() []state.Partition { return state.Find("/sys", "/dev") },
+	}
+}
+
+// Init is PID 1.
+type Init struct {
+	cfg     Config
+	deps    Deps
+	kernel  Kernel
+	log     *slog.Logger
+	journal *logs
+	phases  *phases
+	reaper  *supervise.Reaper
+	once    sync.Once
+
+	// ctx ends when a stop was asked for, which is in requests.
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	requests chan power
+	// devices is told of each device event.
+	devices chan struct{}
+
+	// ttys, fsck and halt are of Run's goroutine.
+	ttys []string
+	fsck state.Health
+	// halt stops the services; nil before they were started.
+	halt func()
+	// mounted says that a state partition is.
+	mounted atomic.Bool
+
+	mu         sync.Mutex
+	status     initapi.Status
+	supervisor *supervise.Supervisor
+}
+
+// New returns init; Run does everything.
+func New(cfg Config, deps Deps) *Init {
+	i := &Init{
+		cfg: cfg, deps: deps, kernel: deps.Kernel, journal: newLogs(), reaper: supervise.NewReaper(),
+		requests: make(chan power, 1), devices: make(chan struct{}, 1),
+	}
+	i.log = i.journal.Logger(slog.LevelInfo).With("component", "init")
+	i.phases = &phases{out: &screens{}, uptime: deps.Kernel.Uptime, note: func(line string) { i.log.Info(line) }}
+	return i
+}
+
+// Run boots, keeps the services running, and goes down when asked. It returns
+// when the kernel has taken over, which on a machine nobody sees, or an error
+// where it did not.
+//
+// The order is that of what needs what: signals are caught before there is any
+// child that could send one, and orphans reaped before there is any.
+func (i *Init) Run(ctx context.Context) (err error) {
+	i.ctx, i.cancel = context.WithCancelCause(ctx)
+	defer i.cancel(nil)
+	caught := catch()
+	defer signal.Stop(caught)
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer stop()
+	spawn := func(f func(context.Context)) {
+		wg.Add(1)
+		go i.guard(func() {
+			defer wg.Done()
+			f(background)
+		})
+	}
+	spawn(i.reaper.Run)
+	spawn(func(ctx context.Context) {
+		for {
+			select {
+			case s := <-caught:
+				if p, ok := signals[s]; ok {
+					i.ask(p)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	i.guard(func() { err = i.boot(spawn) })
+	if err == nil {
+		<-i.ctx.Done()
+	}
+	if stop, ok := errors.AsType[stopping](context.Cause(i.ctx)); ok {
+		i.phases.say(stop.String())
+		spawn(func(ctx context.Context) { i.limit(ctx, stop.power) })
+		i.stopServices()
+		return i.down(stop.power)
+	}
+	if err != nil {
+		i.fatal(err.Error(), "")
+	}
+	return err
+}
+
+// boot is everything up to the running services. An error other than that of
+// ctx means that the machine cannot work.
+func (i *Init) boot(spawn func(func(context.Context))) error {
+	if err := i.mountAll(early); err != nil {
+		return err
+	}
+	i.configure()
+	i.ttys = consoles(i.path("sys"))
+	i.phases.out.open(i.path("dev"), i.ttys)
+	kernel := initapi.KernelRelease()
+	i.mu.Lock()
+	i.status = initapi.Status{Version: i.cfg.Version, Kernel: kernel, Booted: time.Now().Add(-i.kernel.Uptime())}
+	i.mu.Unlock()
+	i.phases.say(fmt.Sprintf("Parley %s on Linux %s", i.cfg.Version, kernel))
+	if err := i.loadModules(kernel, spawn); err != nil {
+		return err
+	}
+	end := i.phases.begin("system")
+	if err := i.mountLate(); err != nil {
+		return err
+	}
+	if err := i.kernel.LoopbackUp(); err != nil {
+		i.log.Error("switch on lo", "err", err)
+	}
+	end("file systems mounted")
+	if err := i.openState(); err != nil {
+		return err
+	}
+	return i.start(spawn)
+}
+
+// loadModules loads the drivers of what is there, and goes on to do so for
+// what comes later.
+func (i *Init) loadModules(release string, spawn func(func(context.Context))) error {
+	end := i.phases.begin("modules")
+	index, err := module.Open(i.path(filepath.Join("lib/modules", release)))
+	if err != nil {
+		return err
+	}
+	loader := module.NewLoader(index, i.kernel)
+	report := func(err error) { i.log.Warn("driver", "err", err) }
+	if err := i.deps.Events.Open(); err != nil {
+		return err
+	}
+	buttons := &buttons{sys: i.path("sys"), dev: i.path("dev"), guard: i.guard, pressed: func() {
+		i.ask(power{off: true, why: "power button"})
+	}}
+	spawn(func(ctx context.Context) {
+		defer buttons.wg.Wait()
+		err := i.deps.Events.Receive(ctx, func(e Event) {
+			if e["ACTION"] != "add" && e["ACTION"] != "change" {
+				return
+			}
+			if alias := e["MODALIAS"]; alias != "" {
+				if err := loader.Request(alias); err != nil && !errors.Is(err, module.ErrUnknown) {
+					report(err)
+				}
+			}
+			if e["SUBSYSTEM"] == "input" {
+				buttons.scan(ctx)
+			}
+			select {
+			case i.devices <- struct{}{}:
+			default:
+			}
+		})
+		if err != nil {
+			i.log.Error("device events", "err", err)
+		}
+	})
+	// No device asks for the file system of the state partition.
+	if err := loader.Request("fs-ext4"); err != nil && !errors.Is(err, module.ErrUnknown) {
+		report(err)
+	}
+	loader.Coldplug(i.path("sys"), report)
+	spawn(buttons.scan)
+	end(fmt.Sprintf("%d loaded", loader.Loaded()))
+	return nil
+}
+
+// openState mounts the state partition, or memory in its place.
+func (i *Init) openState() error {
+	end := i.phases.begin("state")
+	storage, volatile, err := i.storage()
+	if err != nil {
+		return err
+	}
+	if volatile {
+		flags := uintptr(unix.MS_NOATIME | strict)
+		if err := i.kernel.Mount("tmpfs", i.cfg.Paths.State, "tmpfs", flags, "mode=0750,size=50%"); err != nil {
+			return fmt.Errorf("mount memory at %s: %w", i.cfg.Paths.State, err)
+		}
+	}
+	i.mounted.Store(!volatile)
+	if err := state.Prepare(i.cfg.Paths.State, i.deps.Own); err != nil {
+		i.log.Error("prepare the state folder", "err", err)
+	}
+	if err := i.journal.open(i.cfg.Paths.Log()); err != nil {
+		i.log.Error("open the logs", "err", err)
+	}
+	i.mu.Lock()
+	i.status.Storage, i.status.Volatile = storage, volatile
+	i.mu.Unlock()
+	end(storage)
+	return nil
+}
+
+// storage settles where state is kept, asking on the consoles where the disk
+// cannot be used.
+func (i *Init) storage() (text string, volatile bool, err error) {
+	t := &tools{
+		kernel: i.kernel, reaper: i.reaper, fsck: i.path(i.cfg.Fsck), target: i.cfg.Paths.State, scratch: i.path("tmp"),
+		progress: i.phases.say,
+	}
+	for {
+		found := i.waitForDisk()
+		var fault *state.Fault
+		switch len(found) {
+		case 0:
+			return "memory only: there is no state disk, nothing outlives a reboot", true, i.ctx.Err()
+		case 1:
+			p := found[0]
+			i.fsck, err = state.Open(i.ctx, t, p)
+			if err == nil {
+				return fmt.Sprintf("%s (ext4, %s)", p.Name, state.Bytes(p.Size)), false, nil
+			}
+			if !errors.As(err, &fault) {
+				return "", false, err
+			}
+		default:
+			fault = state.Ambiguous(found)
+		}
+		i.log.Error("state disk", "partition", fault.Partition.Name, "what", fault.What)
+		for _, l := range fault.Detail {
+			i.log.Error("e2fsck: " + l)
+		}
+		choice, ok := rescue.Ask(i.ctx, terminals(i.path("dev"), i.ttys), fault, i.guard)
+		if !ok {
+			return "", false, i.ctx.Err()
+		}
+		i.log.Warn("rescue console", "choice", string(choice))
+		switch choice {
+		case rescue.Memory:
+			return fmt.Sprintf("memory only: %s was left out, nothing outlives a reboot", fault.Partition.Name), true, nil
+		case rescue.Format:
+			if err := t.Format(i.ctx, fault.Partition); err != nil {
+				i.phases.say(fmt.Sprintf("state: %v", err))
+			}
+		case rescue.Reboot, rescue.Poweroff:
+			i.ask(power{off: choice == rescue.Poweroff, why: "rescue console"})
+			return "", false, i.ctx.Err()
+		}
+	}
+}
+
+// Bounds of the wait for a disk: until devices have been quiet for so long,
+// and no driver is known to be at work, but not for ever.
+const (
+	diskQuiet = 300 * time.Millisecond
+	diskWait  = 15 * time.Second
+)
+
+// waitForDisk returns the state partitions as soon as there is one.
+func (i *Init) waitForDisk() []state.Partition {
+	deadline := time.NewTimer(diskWait)
+	defer deadline.Stop()
+	for {
+		if found := i.deps.Disks(); len(found) > 0 {
+			return found
+		}
+		quiet := time.NewTimer(diskQuiet)
+		select {
+		case <-i.devices:
+			quiet.Stop()
+		case <-quiet.C:
+			if !state.Probing(i.path("sys")) {
+				return i.deps.Disks()
+			}
+		case <-deadline.C:
+			quiet.Stop()
+			return nil
+		case <-i.ctx.Done():
+			quiet.Stop()
+			return nil
+		}
+	}
+}
+
+// start runs the services and returns when all have been started once.
+func (i *Init) start(spawn func(func(context.Context))) error {
+	end := i.phases.begin("services")
+	why, clean := "", false
+	if i.mounted.Load() {
+		var err error
+		if why, clean, err = takeMark(i.statePath(cleanMark)); err != nil {
+			i.log.Error("boot record", "err", err)
+		}
+	}
+	hostname := config.Default().Hostname
+	if d, err := config.NewStore(i.cfg.Paths.Live()).Load(); err != nil {
+		i.log.Error("configuration", "err", err)
+	} else if d.Hostname != "" {
+		hostname = d.Hostname
+	}
+	if err := i.kernel.SetHostname(hostname); err != nil {
+		i.log.Error("set the host name", "err", err)
+	}
+	launcher := i.deps.Launcher
+	if launcher == nil {
+		launcher = &supervise.Host{
+			Reaper: i.reaper, Cgroups: i.path("sys/fs/cgroup"), Guard: i.guard,
+			Output: func(s supervise.Spec, line string) { _ = i.journal.Take(s.Name, line, s.Audit) },
+		}
+	}
+	supervisor := supervise.New(i.specs(i.ttys, memoryTotal(i.path("proc"))), launcher, i.log, i.guard)
+	i.mu.Lock()
+	i.supervisor = supervisor
+	i.mu.Unlock()
+	spawn(func(ctx context.Context) {
+		if err := i.serve(ctx, i.log); err != nil {
+			i.log.Error("control socket", "err", err)
+		}
+	})
+	services, stop := context.WithCancel(context.WithoutCancel(i.ctx))
+	gone := make(chan struct{})
+	i.halt = func() { stop(); <-gone }
+	go i.guard(func() {
+		defer close(gone)
+		supervisor.Run(services)
+	})
+	select {
+	case <-supervisor.Started():
+	case <-i.ctx.Done():
+		return i.ctx.Err()
+	}
+	end(fmt.Sprintf("%d started", len(supervisor.Status())))
+	if i.mounted.Load() {
+		i.mu.Lock()
+		r := Record{
+			Time: time.Now().UTC(), Version: i.cfg.Version, Kernel: i.status.Kernel, Storage: i.status.Storage,
+			Fsck: string(i.fsck), Clean: clean, Previous: why, Phases: i.phases.list(),
+			Seconds: float64(i.kernel.Uptime().Milliseconds()) / 1000,
+		}
+		i.mu.Unlock()
+		if err := appendRecord(i.statePath(bootRecord), r); err != nil {
+			i.log.Error("boot record", "err", err)
+		}
+	}
+	return nil
+}
+
+// stopServices stops what start has started.
+func (i *Init) stopServices() {
+	if i.halt == nil {
+		return
+	}
+	end := i.phases.begin("services")
+	i.halt()
+	end("stopped")
+}
+
+// path is a file below Root.
+func (i *Init) path(rel string) string { return filepath.Join(i.cfg.Root, rel) }
+
+func (i *Init) statePath(rel string) string { return filepath.Join(i.cfg.Paths.State, rel) }
+
+// Forever keeps PID 1 alive where Run came back: its end would be a kernel
+// panic that hides the reason.
+func Forever() {
+	for {
+		time.Sleep(time.Hour)
+	}
+}
