@@ -1,0 +1,67 @@
+# Parley. `make help` lists the targets.
+
+GO      ?= go
+BUILD   := build
+ISO     := $(BUILD)/parley.iso
+# What the git commit says, so that equal commits give equal images.
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
+# Debian packages: to build the image, and to run it.
+PACKAGES := ca-certificates dpkg e2fsck-static grub-common grub-efi-amd64-bin grub-pc-bin \
+	mtools ovmf qemu-system-x86 tzdata xorriso zstd
+
+SOURCES := go.mod go.sum $(shell find cmd image init mmp qemu services -name '*.go' -not -name '*_test.go') \
+	image/grub.cfg image/modules.txt
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+.PHONY: deps
+deps: ## install the Debian packages that building and running need
+	@image/deps $(PACKAGES)
+
+.PHONY: check-go
+check-go:
+	@image/check-go "$(GO)"
+
+.PHONY: build
+build: check-go ## build the host program, build/parley
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '-s -w -X main.version=$(VERSION)' -o $(BUILD)/parley ./cmd/parley
+
+.PHONY: iso
+iso: check-go $(ISO) ## build the image, build/parley.iso
+
+# Written only when the version changes, so that it alone rebuilds the image.
+$(BUILD)/version: FORCE
+	@mkdir -p $(BUILD)
+	@echo '$(VERSION) $(EPOCH)' | cmp -s - $@ || echo '$(VERSION) $(EPOCH)' > $@
+
+.PHONY: FORCE
+FORCE:
+
+$(ISO): $(SOURCES) $(BUILD)/version
+	$(GO) run ./cmd/mkimage -o $@ -cache $(BUILD)/cache -version '$(VERSION)' -epoch $(EPOCH)
+
+.PHONY: run
+run: check-go deps iso ## build the image and boot it in QEMU, the console on this terminal
+	@$(GO) build -o $(BUILD)/boot ./cmd/boot
+	@$(BUILD)/boot -iso $(ISO) -state $(BUILD)/state.img $(BOOTFLAGS)
+
+.PHONY: test-boot
+test-boot: check-go $(ISO) ## boot the image by BIOS and UEFI, from CD and USB
+	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) $(GO) test -count=1 -timeout 15m -v ./qemu/...
+
+.PHONY: reproducible
+reproducible: check-go $(ISO) ## build the image a second time and compare
+	$(GO) run ./cmd/mkimage -o $(BUILD)/again.iso -cache $(BUILD)/cache -version '$(VERSION)' -epoch $(EPOCH)
+	cmp $(ISO) $(BUILD)/again.iso
+	@rm $(BUILD)/again.iso
+
+.PHONY: clean
+clean: ## remove what was built; the state disk and the downloads stay
+	@find $(BUILD) -mindepth 1 -maxdepth 1 ! -name cache ! -name state.img -exec rm -rf {} + 2>/dev/null || true
