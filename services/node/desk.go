@@ -1,0 +1,88 @@
+// Package node puts services together: what console and sshd of any node work
+// with, and a whole node as goroutines of one process, for cmd/parley. It
+// decides nothing that a service could decide itself.
+package node
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"parley/init/initapi"
+	"parley/mmp"
+	"parley/services/account"
+	"parley/services/config"
+	"parley/services/files"
+	"parley/services/journal"
+	"parley/services/network/networkapi"
+	"parley/services/xmpp/xmppapi"
+)
+
+// Desk is what an operator works with, on the console or over SSH: the files
+// of the state folder, and the services behind their control sockets.
+type Desk struct {
+	Paths    config.Paths
+	Config   *config.Store
+	Accounts *account.Store
+	Files    *files.Store
+	Journal  *journal.Journal
+	Console  *mmp.Console
+}
+
+// NewDesk returns the desk of a node; j takes audit lines.
+func NewDesk(paths config.Paths, j *journal.Journal) *Desk {
+	d := &Desk{
+		Paths:    paths,
+		Config:   config.NewStore(paths.Live()),
+		Accounts: account.NewStore(paths.Accounts(), time.Now),
+		Journal:  j,
+	}
+	syslog, audit := filepath.Join(paths.Log(), journal.Syslog), filepath.Join(paths.Log(), journal.Audit)
+	d.Files = files.NewStore(files.Config{
+		Dir: paths.Files(), State: paths.State,
+		Virtual: []files.Virtual{
+			{Name: "live.json", Path: paths.Live(), Needs: account.Configure},
+			{Name: "log", Path: syslog, Needs: account.Configure},
+			{Name: "audit", Path: audit, Needs: account.ReadAudit},
+		},
+	}, files.Deps{Audit: j, InUse: d.inUse})
+	d.Console = mmp.New(d.Config, mmp.Deps{
+		Accounts: d.Accounts,
+		Files:    d.Files,
+		Init:     initapi.NewClient(paths.Socket("init")),
+		Network:  networkapi.NewClient(paths.Socket("network")),
+		XMPP:     xmppapi.NewClient(paths.Socket("xmpp")),
+		Journal:  j,
+		Syslog:   journal.NewReader(syslog),
+		Audit:    journal.NewReader(audit),
+		Now:      time.Now,
+	})
+	return d
+}
+
+// inUse names the command that a file was given to. Without a readable
+// configuration nothing is in use: rm must work to make room.
+func (d *Desk) inUse(name string) string {
+	doc, err := d.Config.Load()
+	if err == nil && slices.Contains([]string{doc.XMPP.Key, doc.XMPP.Certificate, doc.XMPP.Bundle}, name) {
+		return "xmpp certs"
+	}
+	return ""
+}
+
+// hostname tells a node's name for audit lines; in a process the kernel's is
+// the host's.
+func hostname(store *config.Store) func() string {
+	return func() string {
+		doc, err := store.Load()
+		if err != nil {
+			doc = config.Default()
+		}
+		name, _, _ := strings.Cut(doc.Hostname, ".")
+		return name
+	}
+}
+
+// local is who commands of the same machine are run by.
+var local = account.User{Name: "admin", Role: account.Admin}
