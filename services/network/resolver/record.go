@@ -41,6 +41,9 @@ func ParseRecord(text string) (dns.RR, error) {
 	if text != "" && (text[0] == ' ' || text[0] == '\t') {
 		return nil, bad("it begins with a blank")
 	}
+	if endsEarly(strings.Fields(text)) {
+		return nil, bad("it has no data")
+	}
 	zone := dns.NewZoneParser(strings.NewReader(text), ".", "")
 	zone.SetDefaultTTL(recordTTL)
 	rr, ok := zone.Next()
@@ -70,9 +73,6 @@ func ParseRecord(text string) (dns.RR, error) {
 	if h.Class != dns.ClassINET {
 		return nil, bad("its class is " + dns.ClassToString[h.Class])
 	}
-	if h.Rdlength == 0 && rr.String() == h.String() {
-		return nil, bad("it has no data")
-	}
 	if h.Ttl > maxTTL {
 		return nil, bad("its TTL is too great")
 	}
@@ -82,6 +82,17 @@ func ParseRecord(text string) (dns.RR, error) {
 		}
 	}
 	return rr, nil
+}
+
+// endsEarly says whether a record ends before its data: with its owner, or with
+// its type. The parser's own words for that mislead.
+func endsEarly(fields []string) bool {
+	for i, f := range fields {
+		if _, ok := dns.StringToType[strings.ToUpper(f)]; ok && i > 0 {
+			return i == len(fields)-1
+		}
+	}
+	return len(fields) == 1
 }
 
 // reasonOf is what a zone parser's error says, without the place in a file

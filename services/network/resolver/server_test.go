@@ -1,0 +1,191 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"parley/services/config"
+)
+
+// upstream serves h on loopback by UDP and TCP, as another's name server would.
+func upstream(t *testing.T, h dns.HandlerFunc) netip.AddrPort {
+	t.Helper()
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*dns.Server{{PacketConn: udp, Handler: h}, {Listener: tcp, Handler: h}} {
+		started := make(chan struct{})
+		s.NotifyStartedFunc = func() { close(started) }
+		done := make(chan struct{})
+		go func() { defer close(done); _ = s.ActivateAndServe() }()
+		<-started
+		t.Cleanup(func() { _ = s.Shutdown(); <-done })
+	}
+	return netip.MustParseAddrPort(udp.LocalAddr().String())
+}
+
+// serve runs a resolver whose servers are upstreams, and returns its address.
+func serve(t *testing.T, records []string, upstreams ...netip.AddrPort) string {
+	t.Helper()
+	r := New(slog.New(slog.NewTextHandler(t.Output(), nil)), Sockets{}, func() []netip.AddrPort { return upstreams })
+	if err := r.Configure(config.DNS{Records: records}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := r.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	})
+	return s.Addr().String()
+}
+
+func many(n int) dns.HandlerFunc {
+	return func(w dns.ResponseWriter, q *dns.Msg) {
+		m := new(dns.Msg).SetReply(q)
+		for i := range n {
+			m.Answer = append(m.Answer, &dns.A{
+				Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 300},
+				A:   net.IPv4(10, 0, byte(i>>8), byte(i)),
+			})
+		}
+		if w.RemoteAddr().Network() == "udp" {
+			m.Truncate(dns.MinMsgSize)
+		}
+		_ = w.WriteMsg(m)
+	}
+}
+
+func TestTruncatedAnswerIsFetchedByTCP(t *testing.T) {
+	addr := serve(t, nil, upstream(t, many(200)))
+	q := new(dns.Msg).SetQuestion("many.example.com.", dns.TypeA)
+	for _, tt := range []struct {
+		network string
+		whole   bool
+	}{{"tcp", true}, {"udp", false}} {
+		m, _, err := (&dns.Client{Net: tt.network, Timeout: 5 * time.Second}).Exchange(q, addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if whole := len(m.Answer) == 200; whole != tt.whole || m.Truncated == tt.whole {
+			t.Errorf("by %s: %d records, truncated %v; want all: %v", tt.network, len(m.Answer), m.Truncated, tt.whole)
+		}
+	}
+}
+
+func TestServerWithoutEDNS(t *testing.T) {
+	good := many(1)
+	addr := serve(t, nil, upstream(t, func(w dns.ResponseWriter, q *dns.Msg) {
+		if q.IsEdns0() != nil {
+			_ = w.WriteMsg(&dns.Msg{MsgHdr: dns.MsgHdr{Id: q.Id, Response: true, Rcode: dns.RcodeFormatError}})
+			return
+		}
+		good(w, q)
+	}))
+	m, err := dns.Exchange(new(dns.Msg).SetQuestion("old.example.com.", dns.TypeA), addr)
+	if err != nil || len(m.Answer) != 1 {
+		t.Errorf("Exchange = %v, %v; want one record", m, err)
+	}
+}
+
+func TestClosedPortFailsOver(t *testing.T) {
+	gone, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	addr := serve(t, nil, netip.MustParseAddrPort(gone.LocalAddr().String()), upstream(t, many(1)))
+	start := time.Now()
+	m, err := dns.Exchange(new(dns.Msg).SetQuestion("cb1.example.com.", dns.TypeA), addr)
+	if err != nil || len(m.Answer) != 1 {
+		t.Errorf("Exchange = %v, %v; want one record", m, err)
+	}
+	if took := time.Since(start); took > patience {
+		t.Errorf("took %v; a closed port is known at once", took)
+	}
+}
+
+func TestServerAnswersByTheRules(t *testing.T) {
+	addr := serve(t, []string{"cb1.example.com 60 A 10.0.0.5"})
+	question := func(name string, qtype, class uint16) *dns.Msg {
+		m := new(dns.Msg).SetQuestion(name, qtype)
+		m.Question[0].Qclass = class
+		return m
+	}
+	notify := new(dns.Msg).SetNotify("example.com.")
+	edns := new(dns.Msg).SetQuestion("cb1.example.com.", dns.TypeA)
+	edns.SetEdns0(4096, true)
+	for _, tt := range []struct {
+		name   string
+		query  *dns.Msg
+		code   int
+		answer int
+	}{
+		{"local", question("cb1.example.com.", dns.TypeA, dns.ClassINET), dns.RcodeSuccess, 1},
+		{"mixed case comes back", question("cB1.eXample.com.", dns.TypeA, dns.ClassINET), dns.RcodeSuccess, 1},
+		{"EDNS", edns, dns.RcodeSuccess, 1},
+		{"no server", question("x.example.com.", dns.TypeA, dns.ClassINET), dns.RcodeServerFailure, 0},
+		{"class", question("cb1.example.com.", dns.TypeA, dns.ClassCHAOS), dns.RcodeRefused, 0},
+		{"any", question("cb1.example.com.", dns.TypeANY, dns.ClassINET), dns.RcodeNotImplemented, 0},
+		{"transfer", question("example.com.", dns.TypeAXFR, dns.ClassINET), dns.RcodeNotImplemented, 0},
+		{"notify", notify, dns.RcodeNotImplemented, 0},
+	} {
+		for _, network := range []string{"udp", "tcp"} {
+			t.Run(fmt.Sprint(tt.name, " by ", network), func(t *testing.T) {
+				m, _, err := (&dns.Client{Net: network, Timeout: 5 * time.Second}).Exchange(tt.query, addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Rcode != tt.code || len(m.Answer) != tt.answer || !m.RecursionAvailable || m.Authoritative {
+					t.Errorf("answer is\n%v\nwant %s with %d records", m, dns.RcodeToString[tt.code], tt.answer)
+				}
+				if tt.answer > 0 && (m.IsEdns0() != nil) != (tt.query.IsEdns0() != nil) {
+					t.Errorf("EDNS in the answer: %v", m.IsEdns0())
+				}
+				if m.Question[0].Name != tt.query.Question[0].Name {
+					t.Errorf("question is %q; want it as asked, %q", m.Question[0].Name, tt.query.Question[0].Name)
+				}
+			})
+		}
+	}
+}
+
+// TestGoResolverWorksThroughIt uses the client that most programs of the node
+// have.
+func TestGoResolverWorksThroughIt(t *testing.T) {
+	addr := serve(t, []string{
+		"_xmpp-client._tcp.tptac9.com. 86400 IN SRV 10 50 5222 cb1.tptac9.com.",
+		"cb1.tptac9.com A 10.106.81.30",
+	})
+	r := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, strings.TrimSuffix(network, "6"), addr)
+	}}
+	_, srv, err := r.LookupSRV(t.Context(), "xmpp-client", "tcp", "tptac9.com")
+	if err != nil || len(srv) != 1 || srv[0].Target != "cb1.tptac9.com." || srv[0].Port != 5222 {
+		t.Errorf("LookupSRV = %v, %v", srv, err)
+	}
+	hosts, err := r.LookupHost(t.Context(), "cb1.tptac9.com")
+	if err != nil || len(hosts) != 1 || hosts[0] != "10.106.81.30" {
+		t.Errorf("LookupHost = %v, %v; want 10.106.81.30", hosts, err)
+	}
+}
