@@ -36,7 +36,7 @@ func xmppFamily() family {
 			usage: "xmpp listen none", summary: "listen nowhere",
 			help:    "Takes back 'xmpp listen'. XMPP must be disabled.",
 			example: "xmpp listen none", need: need, run: func(c *call) error {
-				return c.changeXMPP(func(x *config.XMPP) error { x.Listen = nil; return mayClear(x, "listening interface") })
+				return c.changeXMPP(func(d *config.Document) error { d.XMPP.Listen = nil; return mayClear(d, "listening interface") })
 			},
 		}, {
 			usage: "xmpp certs <key> <certificate> [<bundle>]", args: []arg{keyArg, certificateArg, certificateArg}, summary: "set key and certificates",
@@ -47,9 +47,9 @@ func xmppFamily() family {
 			usage: "xmpp certs none", summary: "use no certificate",
 			help:    "Takes back 'xmpp certs'. XMPP must be disabled. The files stay.",
 			example: "xmpp certs none", need: need, run: func(c *call) error {
-				return c.changeXMPP(func(x *config.XMPP) error {
-					x.Key, x.Certificate, x.Bundle = "", "", ""
-					return mayClear(x, "certificate")
+				return c.changeXMPP(func(d *config.Document) error {
+					d.XMPP.Key, d.XMPP.Certificate, d.XMPP.Bundle = "", "", ""
+					return mayClear(d, "certificate")
 				})
 			},
 		}, {
@@ -60,7 +60,7 @@ func xmppFamily() family {
 			usage: "xmpp disable", summary: "close the doors",
 			help:    "Ends all connections and accepts no more. Accounts, Call Bridges and messages are kept and can be changed.",
 			example: "xmpp disable", need: need, run: func(c *call) error {
-				return c.changeXMPP(func(x *config.XMPP) error { x.Enabled = false; return nil })
+				return c.changeXMPP(func(d *config.Document) error { d.XMPP.Enabled = false; return nil })
 			},
 		}, {
 			usage: "xmpp restart", summary: "drop all connections and start again",
@@ -142,9 +142,9 @@ func statusText(x config.XMPP, s xmppapi.Status) string {
 
 func setDomain(c *call) error {
 	domain := c.text(0)
-	return c.changeXMPP(func(x *config.XMPP) error {
-		x.Domain = domain
-		return c.checkCerts(*x)
+	return c.changeXMPP(func(d *config.Document) error {
+		d.XMPP.Domain = domain
+		return c.checkCerts(d)
 	})
 }
 
@@ -160,19 +160,20 @@ func listen(c *call) error {
 		}
 		names = append(names, name)
 	}
-	return c.changeXMPP(func(x *config.XMPP) error { x.Listen = names; return nil })
+	return c.changeXMPP(func(d *config.Document) error { d.XMPP.Listen = names; return nil })
 }
 
 func setCerts(c *call) error {
-	return c.changeXMPP(func(x *config.XMPP) error {
-		x.Key, x.Certificate, x.Bundle = c.text(0), c.text(1), c.text(2)
-		return c.checkCerts(*x)
+	return c.changeXMPP(func(d *config.Document) error {
+		d.XMPP.Key, d.XMPP.Certificate, d.XMPP.Bundle = c.text(0), c.text(1), c.text(2)
+		return c.checkCerts(d)
 	})
 }
 
 // enable names the first command that is missing; the order is the article's.
 func enable(c *call) error {
-	return c.changeXMPP(func(x *config.XMPP) error {
+	return c.changeXMPP(func(d *config.Document) error {
+		x := &d.XMPP
 		switch {
 		case x.Domain == "":
 			return problem.New(problem.XMPPUnready, "missing", "domain", "command", "xmpp domain <name>")
@@ -182,13 +183,13 @@ func enable(c *call) error {
 			return problem.New(problem.XMPPUnready, "missing", "certificate", "command", "xmpp certs <key> <certificate> <bundle>")
 		}
 		x.Enabled = true
-		return c.checkCerts(*x)
+		return c.checkCerts(d)
 	})
 }
 
 // mayClear refuses to take away what a running server needs.
-func mayClear(x *config.XMPP, what string) error {
-	if x.Enabled {
+func mayClear(d *config.Document, what string) error {
+	if d.XMPP.Enabled {
 		return problem.New(problem.XMPPEnabled, "what", what)
 	}
 	return nil
@@ -215,9 +216,8 @@ func reset(c *call) error {
 
 // changeXMPP changes the XMPP configuration; if the server refuses it, nothing
 // has changed.
-func (c *call) changeXMPP(change func(*config.XMPP) error) error {
-	err := c.config.Transact(func(d *config.Document) error { return change(&d.XMPP) },
-		func() error { return c.XMPP.Reload(c.ctx) })
+func (c *call) changeXMPP(change func(*config.Document) error) error {
+	err := c.config.Transact(change, func() error { return c.XMPP.Reload(c.ctx) })
 	if err != nil {
 		return err
 	}

@@ -108,7 +108,10 @@ func (c *Console) audit(k *call, command, verdict string) error {
 }
 
 // answer writes what a command says.
-type answer struct{ w io.Writer }
+type answer struct {
+	w        io.Writer
+	warnings []error
+}
 
 func (a *answer) Write(p []byte) (int, error) { return a.w.Write(p) }
 
@@ -128,6 +131,10 @@ func (a *answer) rows(rows ...row) {
 
 // success is the last line of a command that changed something.
 func (a *answer) success(detail string, args ...any) error {
+	for _, w := range a.warnings {
+		fmt.Fprintf(a.w, "WARNING: %s\n", text(w))
+	}
+	a.warnings = nil
 	if detail == "" {
 		fmt.Fprintln(a.w, "SUCCESS")
 	} else {
@@ -136,11 +143,14 @@ func (a *answer) success(detail string, args ...any) error {
 	return nil
 }
 
-// warn is a line before success.
-func (a *answer) warn(err error) { fmt.Fprintf(a.w, "WARNING: %s\n", text(err)) }
+// warn is a line before success; a command that is refused after all has none.
+func (a *answer) warn(err error) { a.warnings = append(a.warnings, err) }
 
 // failure is the one line of a command that was refused.
-func (a *answer) failure(err error) { fmt.Fprintf(a.w, "FAILURE: %s\n", text(err)) }
+func (a *answer) failure(err error) {
+	a.warnings = nil
+	fmt.Fprintf(a.w, "FAILURE: %s\n", text(err))
+}
 
 // text is problem.Text for a terminal: an error that nobody foresaw has a fix
 // too, and nothing that came from outside can drive the terminal.

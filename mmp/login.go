@@ -22,7 +22,7 @@ func (c *Console) Login(ctx context.Context, t Terminal) error {
 	}
 	ed := newEditor(t)
 	defer ed.in.close()
-	out := &answer{crlf{t}}
+	out := &answer{w: crlf{t}}
 	fmt.Fprint(out, c.Banner(ctx)+"\n")
 	for {
 		name, err := ed.readLine(ctx, c.hostname()+" login: ", nil)

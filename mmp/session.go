@@ -26,7 +26,7 @@ func (c *Console) Interactive(ctx context.Context, user account.User, source str
 }
 
 func (c *Console) session(ctx context.Context, user account.User, source string, ed *editor) error {
-	out := &answer{crlf{ed.t}}
+	out := &answer{w: crlf{ed.t}}
 	if !user.Role.Can(account.Console) {
 		out.failure(problem.New(problem.AccountNoConsole, "name", user.Name, "role", string(user.Role)))
 		return nil
@@ -103,7 +103,7 @@ const Local = "local"
 // out, FAILURE lines too, since that is where programs that drive the console
 // look; prompts go to errOut, and what they ask for is a line of in.
 func (c *Console) Exec(ctx context.Context, user account.User, source, line string, in io.Reader, out, errOut io.Writer) int {
-	ans := &answer{out}
+	ans := &answer{w: out}
 	k := &call{ctx: ctx, user: user, source: source, out: ans, ask: &linePrompter{in: in, out: errOut}}
 	err := c.mayExec(user)
 	if err == nil {

@@ -1,0 +1,124 @@
+package mmp
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"parley/mmp/mmptest"
+	"parley/services/account"
+	"parley/services/config"
+	"parley/services/files"
+	"parley/services/journal"
+)
+
+// node is a console over a state folder and the twins of the services.
+type node struct {
+	*Console
+	paths   config.Paths
+	xmpp    *mmptest.XMPP
+	network *mmptest.Network
+	init    *mmptest.Init
+}
+
+var admin = account.User{Name: "admin", Role: account.Admin}
+
+func newNode(t testing.TB, dir string) *node {
+	t.Helper()
+	paths := config.FolderPaths(dir)
+	store := config.NewStore(paths.Live())
+	j := journal.New(paths.Log(), func() string { return "cb1" })
+	n := &node{
+		paths: paths,
+		xmpp:  &mmptest.XMPP{Config: store},
+		network: &mmptest.Network{Config: store, Hosts: map[string]netip.Addr{
+			"10.106.81.31": netip.MustParseAddr("10.106.81.31"), "cb2.tptac9.com": netip.MustParseAddr("10.106.81.31"),
+		}},
+		init: &mmptest.Init{},
+	}
+	f := files.NewStore(files.Config{Dir: paths.Files(), State: dir}, files.Deps{Audit: j, InUse: func(name string) string {
+		d, err := store.Load()
+		if err == nil && (name == d.XMPP.Key || name == d.XMPP.Certificate || name == d.XMPP.Bundle) {
+			return "xmpp certs"
+		}
+		return ""
+	}})
+	if err := f.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	accounts := account.NewStore(paths.Accounts(), mmptest.Now)
+	if _, err := accounts.List(); err != nil {
+		t.Fatal(err)
+	}
+	n.Console = New(store, Deps{
+		Accounts: accounts, Files: f, Init: n.init, Network: n.network, XMPP: n.xmpp,
+		Journal: j, Syslog: journal.NewReader(filepath.Join(paths.Log(), journal.Syslog)),
+		Audit: journal.NewReader(filepath.Join(paths.Log(), journal.Audit)), Now: mmptest.Now,
+	})
+	return n
+}
+
+// put makes a file of the SFTP root, as old as the test's time.
+func (n *node) put(t testing.TB, name, content string) {
+	t.Helper()
+	path := filepath.Join(n.paths.Files(), name)
+	if err := os.WriteFile(path, []byte(content), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, mmptest.Now(), mmptest.Now()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// exec runs a line as admin; input are the lines of standard input.
+func (n *node) exec(line string, input ...string) (status int, out string) {
+	var b bytes.Buffer
+	in := ""
+	for _, l := range input {
+		in += l + "\n"
+	}
+	status = n.Exec(context.Background(), admin, Local, line, strings.NewReader(in), &b, &bytes.Buffer{})
+	return status, b.String()
+}
+
+// must is exec of what must succeed.
+func (n *node) must(t testing.TB, line string, input ...string) string {
+	t.Helper()
+	status, out := n.exec(line, input...)
+	if status != 0 {
+		t.Fatalf("%s = %d\n%s; want success", line, status, out)
+	}
+	return out
+}
+
+// fingerprint is all state but the logs.
+func (n *node) fingerprint(t testing.TB) string {
+	t.Helper()
+	h := sha256.New()
+	err := filepath.WalkDir(n.paths.State, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == n.paths.Log() || strings.HasSuffix(path, ".lock") {
+			if d != nil && d.IsDir() && err == nil {
+				return fs.SkipDir
+			}
+			return err
+		}
+		fmt.Fprintln(h, path)
+		if d.IsDir() {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		h.Write(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("%x %s %s %s", h.Sum(nil), n.xmpp.Fingerprint(), n.network.Fingerprint(), n.init.Fingerprint())
+}

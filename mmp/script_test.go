@@ -1,0 +1,122 @@
+package mmp
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"parley/services/account"
+)
+
+// TestTranscripts plays what is in testdata. There,
+//
+//	put FILE...     puts files as SFTP would
+//	play FILE       runs the lines after prompts in FILE, with the lines
+//	                "(typed) …" as what is typed at prompts, and writes the whole
+//	                as it really went to standard output
+//
+// A first word "user:NAME:ROLE" of play is who plays; without, it is the admin
+// at the machine itself.
+func TestTranscripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata",
+		UpdateScripts: os.Getenv("UPDATE") != "",
+		Setup: func(env *testscript.Env) error {
+			dir := filepath.Join(env.WorkDir, "state")
+			if err := os.Mkdir(dir, 0o750); err != nil {
+				return err
+			}
+			env.Values["node"] = newNode(t, dir)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"put":  put,
+			"play": play,
+			"cert": cert,
+		},
+	})
+}
+
+func put(ts *testscript.TestScript, _ bool, args []string) {
+	n := ts.Value("node").(*node)
+	for _, name := range args {
+		n.put(nil, name, ts.ReadFile(name))
+	}
+}
+
+var (
+	promptLine = regexp.MustCompile(`^\S+> (.*)$`)
+	typedLine  = regexp.MustCompile(`^\(typed\) ?(.*)$`)
+	// masks are what differs from run to run.
+	masks = []struct {
+		re *regexp.Regexp
+		by string
+	}{
+		{regexp.MustCompile(`SHA256:[A-Za-z0-9+/]{43}`), "SHA256:…"},
+		{regexp.MustCompile(`\b[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){15,31}\b`), "…"},
+	}
+)
+
+func play(ts *testscript.TestScript, _ bool, args []string) {
+	n := ts.Value("node").(*node)
+	user, source := admin, Local
+	if who, ok := strings.CutPrefix(args[0], "user:"); ok {
+		name, role, _ := strings.Cut(who, ":")
+		user, source = account.User{Name: name, Role: account.Role(role)}, "10.0.0.9:63290"
+		args = args[1:]
+	}
+	lines := strings.Split(strings.TrimSuffix(ts.ReadFile(args[0]), "\n"), "\n")
+	for i, l := range lines {
+		m := promptLine.FindStringSubmatch(l)
+		if m == nil {
+			continue
+		}
+		var typed []string
+		for _, l := range lines[i+1:] {
+			if promptLine.MatchString(l) {
+				break
+			}
+			if a := typedLine.FindStringSubmatch(l); a != nil {
+				typed = append(typed, a[1])
+			}
+		}
+		fmt.Fprintf(ts.Stdout(), "%s%s\n", n.prompt(), m[1])
+		var out bytes.Buffer
+		in := &typist{lines: typed, echo: &out}
+		status := n.Exec(ts.Context(), user, source, m[1], in, &out, &out)
+		if failed := strings.Contains(out.String(), "FAILURE: "); (status != 0) != failed || status > 1 {
+			ts.Fatalf("%s: exit status %d with\n%s", m[1], status, out.String())
+		}
+		text := out.String()
+		for _, m := range masks {
+			text = m.re.ReplaceAllString(text, m.by)
+		}
+		fmt.Fprint(ts.Stdout(), text)
+	}
+}
+
+// typist answers prompts from lines and writes them into the transcript.
+type typist struct {
+	lines []string
+	left  string
+	echo  *bytes.Buffer
+}
+
+func (t *typist) Read(p []byte) (int, error) {
+	if t.left == "" {
+		if len(t.lines) == 0 {
+			return 0, os.ErrClosed
+		}
+		fmt.Fprintf(t.echo, "(typed) %s\n", t.lines[0])
+		t.left, t.lines = t.lines[0]+"\n", t.lines[1:]
+	}
+	n := copy(p, t.left)
+	t.left = t.left[n:]
+	return n, nil
+}
