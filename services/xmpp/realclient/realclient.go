@@ -223,3 +223,16 @@ func (c *Client) Count(match func(Event) bool) int {
 
 // Kill ends the process without a word to the server.
 func (c *Client) Kill() { c.cmd.Process.Kill() }
+
+// IDs are those of all events of a kind so far.
+func (c *Client) IDs(kind string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var ids []string
+	for _, e := range c.events {
+		if e.Event == kind {
+			ids = append(ids, e.ID)
+		}
+	}
+	return ids
+}
