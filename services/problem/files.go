@@ -28,6 +28,8 @@ const (
 	DiskFull Code = "disk-full"
 	// FlatRoot: folders and links are not to be had.
 	FlatRoot Code = "flat-root"
+	// LegacySCP: a client asks for scp's own protocol, not SFTP.
+	LegacySCP Code = "legacy-scp"
 )
 
 var files = map[Code]string{
@@ -43,5 +45,6 @@ var files = map[Code]string{
 	FileLarge:    "{file} is larger than {max}; put a smaller file",
 	FilesFull:    "there are {max} files, which is the most; remove some with 'rm'",
 	DiskFull:     "the disk is too full for {file}; remove files with 'rm'",
+	LegacySCP:    "the old scp protocol is not served; use scp without -O (of OpenSSH 9), sftp, pscp or WinSCP",
 	FlatRoot:     "there are no folders and links here; put files into the root",
 }
