@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"parley/services/account"
 	"parley/services/config"
@@ -217,7 +216,7 @@ func lookup(c *call) error {
 		fmt.Fprintln(c.out, strings.Join(strings.Fields(r), " "))
 	}
 	c.out.rows(row{"Records", fmt.Sprint(len(a.Records))}, row{"Result", a.Code}, row{"Answered by", from},
-		row{"Time", a.Took.Round(time.Microsecond * 100).String()})
+		row{"Time", millis(a.Took)})
 	return nil
 }
 

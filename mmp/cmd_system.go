@@ -67,7 +67,7 @@ func uptime(c *call) error {
 			state += ", tried again in " + duration(v.NextStart.Sub(c.Now()))
 		}
 		if v.Restarts > 0 {
-			state += fmt.Sprintf(", %d restarts, the last after: %s", v.Restarts, v.LastExit)
+			state += fmt.Sprintf(", %s, the last after: %s", count(v.Restarts, "restart"), v.LastExit)
 		}
 		c.out.rows(row{fmt.Sprintf("%-9s", v.Name), state})
 	}
@@ -90,12 +90,17 @@ func duration(d time.Duration) string {
 		if text != "" {
 			text += ", "
 		}
-		text += fmt.Sprintf("%d %s", n, u.name)
-		if n != 1 {
-			text += "s"
-		}
+		text += count(int(n), u.name)
 	}
 	return text
+}
+
+// count is "1 line", "2 lines".
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func dateFamily() family {

@@ -3,6 +3,7 @@ package mmp
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"parley/services/account"
@@ -17,7 +18,7 @@ func chatUserCommands() []command {
 		{
 			usage: "xmpp user add <name>", args: []arg{localArg}, summary: "add a chat account",
 			help:    "Asks twice for a password and makes the account <name>@<domain>. The password itself is not kept, only what checks it (SCRAM).",
-			example: "xmpp user add ben", need: need, run: func(c *call) error { return chatPassword(c, c.XMPP.AddUser) },
+			example: "xmpp user add ben", need: need, run: func(c *call) error { return chatPassword(c, false, c.XMPP.AddUser) },
 		}, {
 			usage: "xmpp user del <name>", args: []arg{chatUserArg}, summary: "delete a chat account",
 			help:    "Deletes the account with its roster and the messages that wait for it, and ends its sessions.",
@@ -34,7 +35,7 @@ func chatUserCommands() []command {
 		}, {
 			usage: "xmpp user passwd <name>", args: []arg{chatUserArg}, summary: "set the password of a chat account",
 			help:    "Asks twice for the new password of a chat account.",
-			example: "xmpp user passwd ben", need: need, run: func(c *call) error { return chatPassword(c, c.XMPP.SetPassword) },
+			example: "xmpp user passwd ben", need: need, run: func(c *call) error { return chatPassword(c, true, c.XMPP.SetPassword) },
 		}, {
 			usage: "xmpp user import <file>", args: []arg{fileWith(".csv")}, summary: "add chat accounts from a CSV file",
 			help: "Adds an account for each line name,password of a file that came by SFTP. Values may be in double quotes; a first line name,password is skipped. A line that is no account, or a name that is there already, is told by its number, and then nothing is imported.\n" +
@@ -67,8 +68,20 @@ var chatUserArg = arg{parse: localArg.parse, complete: func(c *call, _ []string)
 	return names
 }}
 
-func chatPassword(c *call, set func(ctx context.Context, u xmppapi.Credential) error) error {
+// chatPassword asks for the password of an account that is there, or is not
+// yet. The server decides in the end; asking it first spares the prompts.
+func chatPassword(c *call, there bool, set func(ctx context.Context, u xmppapi.Credential) error) error {
 	name := c.text(0)
+	list, err := c.XMPP.Users(c.ctx)
+	if err != nil {
+		return err
+	}
+	switch found := slices.ContainsFunc(list, func(u xmppapi.User) bool { return u.Name == name }); {
+	case found && !there:
+		return problem.New(problem.UserExists, "name", name)
+	case !found && there:
+		return problem.New(problem.UserUnknown, "name", name)
+	}
 	password, err := c.newPassword("Password of "+name+": ", "Password again: ")
 	if err != nil {
 		return err

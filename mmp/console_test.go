@@ -19,8 +19,8 @@ import (
 	"parley/services/journal"
 )
 
-// node is a console over a state folder and the twins of the services.
-type node struct {
+// testNode is a console over a state folder and the twins of the services.
+type testNode struct {
 	*Console
 	paths   config.Paths
 	xmpp    *mmptest.XMPP
@@ -30,12 +30,12 @@ type node struct {
 
 var admin = account.User{Name: "admin", Role: account.Admin}
 
-func newNode(t testing.TB, dir string) *node {
+func newNode(t testing.TB, dir string) *testNode {
 	t.Helper()
 	paths := config.FolderPaths(dir)
 	store := config.NewStore(paths.Live())
 	j := journal.New(paths.Log(), func() string { return "cb1" })
-	n := &node{
+	n := &testNode{
 		paths: paths,
 		xmpp:  &mmptest.XMPP{Config: store},
 		network: &mmptest.Network{Config: store, Hosts: map[string]netip.Addr{
@@ -66,19 +66,18 @@ func newNode(t testing.TB, dir string) *node {
 }
 
 // put makes a file of the SFTP root, as old as the test's time.
-func (n *node) put(t testing.TB, name, content string) {
-	t.Helper()
+func (n *testNode) put(name, content string) {
 	path := filepath.Join(n.paths.Files(), name)
 	if err := os.WriteFile(path, []byte(content), 0o640); err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	if err := os.Chtimes(path, mmptest.Now(), mmptest.Now()); err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 }
 
 // exec runs a line as admin; input are the lines of standard input.
-func (n *node) exec(line string, input ...string) (status int, out string) {
+func (n *testNode) exec(line string, input ...string) (status int, out string) {
 	var b bytes.Buffer
 	in := ""
 	for _, l := range input {
@@ -89,7 +88,7 @@ func (n *node) exec(line string, input ...string) (status int, out string) {
 }
 
 // must is exec of what must succeed.
-func (n *node) must(t testing.TB, line string, input ...string) string {
+func (n *testNode) must(t testing.TB, line string, input ...string) string {
 	t.Helper()
 	status, out := n.exec(line, input...)
 	if status != 0 {
@@ -99,7 +98,7 @@ func (n *node) must(t testing.TB, line string, input ...string) string {
 }
 
 // fingerprint is all state but the logs.
-func (n *node) fingerprint(t testing.TB) string {
+func (n *testNode) fingerprint(t testing.TB) string {
 	t.Helper()
 	h := sha256.New()
 	err := filepath.WalkDir(n.paths.State, func(path string, d fs.DirEntry, err error) error {

@@ -41,12 +41,13 @@ func runHelp(c *call) error {
 		return problem.New(problem.HelpUnknown, "command", strings.Join(words, " "))
 	}
 	below := n.below()
-	if n.command != nil && (len(below) == 1 || len(words) > 1) {
-		c.out.help(n.command)
-		return nil
-	}
-	if len(below) == 1 {
-		c.out.help(below[0])
+	if len(below) <= fullHelp {
+		for i, b := range below {
+			if i > 0 {
+				fmt.Fprintln(c.out)
+			}
+			c.out.help(b)
+		}
 		return nil
 	}
 	wide := 0
@@ -65,6 +66,9 @@ func runHelp(c *call) error {
 	fmt.Fprintf(c.out, "\n'help <command>' tells more, as in '%s'.\n", "help "+plainWords(below[len(below)-1].usage))
 	return nil
 }
+
+// fullHelp is how many commands are told of in full at once.
+const fullHelp = 3
 
 // usageColumn is how wide the left column of a list of commands may be.
 const usageColumn = 38

@@ -33,7 +33,7 @@ func importUsers(c *call) error {
 	if err := c.XMPP.ImportUsers(c.ctx, users); err != nil {
 		return err
 	}
-	return c.out.success("%d chat accounts added; now remove the passwords with 'rm %s'", len(users), quote(file))
+	return c.out.success("%s added; now remove the passwords with 'rm %s'", count(len(users), "chat account"), quote(file))
 }
 
 // maxPassword bounds a chat password in bytes, as the server does.
@@ -67,7 +67,7 @@ func parseUsers(file string, data []byte, taken map[string]bool) ([]xmppapi.Cred
 		}
 		line, _ := r.FieldPos(0)
 		if len(fields) != 2 {
-			return nil, bad(line, "it has "+strconv.Itoa(len(fields))+" values, not name and password")
+			return nil, bad(line, "it has "+count(len(fields), "value")+", not name and password")
 		}
 		name, password := strings.TrimSpace(fields[0]), fields[1]
 		if first && strings.EqualFold(name, "name") && strings.EqualFold(strings.TrimSpace(password), "password") {

@@ -10,7 +10,7 @@ var media = map[string]bool{
 
 // nearest returns the one of words that was most likely meant by w, or "".
 func nearest(w string, words []string) string {
-	best, least := "", 1+len(w)/3
+	best, least := "", 1+len(w)/5
 	for _, o := range words {
 		if d := distance(w, o); d <= least && (best == "" || d < least) {
 			best, least = o, d

@@ -2,7 +2,9 @@ package mmp
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -17,6 +19,7 @@ import (
 // TestTranscripts plays what is in testdata. There,
 //
 //	put FILE...     puts files as SFTP would
+//	log TEXT...     has a service log these
 //	play FILE       runs the lines after prompts in FILE, with the lines
 //	                "(typed) …" as what is typed at prompts, and writes the whole
 //	                as it really went to standard output
@@ -32,21 +35,29 @@ func TestTranscripts(t *testing.T) {
 			if err := os.Mkdir(dir, 0o750); err != nil {
 				return err
 			}
-			env.Values["node"] = newNode(t, dir)
+			env.Values["node"] = newNode(env.T().(testing.TB), dir)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"put":  put,
 			"play": play,
 			"cert": cert,
+			"log":  logLines,
 		},
 	})
 }
 
 func put(ts *testscript.TestScript, _ bool, args []string) {
-	n := ts.Value("node").(*node)
+	n := ts.Value("node").(*testNode)
 	for _, name := range args {
-		n.put(nil, name, ts.ReadFile(name))
+		n.put(name, ts.ReadFile(name))
+	}
+}
+
+func logLines(ts *testscript.TestScript, _ bool, args []string) {
+	n := ts.Value("node").(*testNode)
+	for _, a := range args {
+		n.Journal.Logger(slog.LevelInfo).With("component", "xmpp").Info(a)
 	}
 }
 
@@ -58,13 +69,15 @@ var (
 		re *regexp.Regexp
 		by string
 	}{
+		{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`), "2026-11-22T20:47:58.000Z"},
+		{regexp.MustCompile(`Serial number( +): [0-9a-f]{20,}`), "Serial number$1: …"},
 		{regexp.MustCompile(`SHA256:[A-Za-z0-9+/]{43}`), "SHA256:…"},
 		{regexp.MustCompile(`\b[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){15,31}\b`), "…"},
 	}
 )
 
 func play(ts *testscript.TestScript, _ bool, args []string) {
-	n := ts.Value("node").(*node)
+	n := ts.Value("node").(*testNode)
 	user, source := admin, Local
 	if who, ok := strings.CutPrefix(args[0], "user:"); ok {
 		name, role, _ := strings.Cut(who, ":")
@@ -89,7 +102,7 @@ func play(ts *testscript.TestScript, _ bool, args []string) {
 		fmt.Fprintf(ts.Stdout(), "%s%s\n", n.prompt(), m[1])
 		var out bytes.Buffer
 		in := &typist{lines: typed, echo: &out}
-		status := n.Exec(ts.Context(), user, source, m[1], in, &out, &out)
+		status := n.Exec(context.Background(), user, source, m[1], in, &out, &out)
 		if failed := strings.Contains(out.String(), "FAILURE: "); (status != 0) != failed || status > 1 {
 			ts.Fatalf("%s: exit status %d with\n%s", m[1], status, out.String())
 		}
