@@ -224,13 +224,14 @@ func (e *editor) draw() {
 	if e.row > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA", e.row)
 	}
-	b.WriteString("\r" + e.prompt + string(e.line.text))
+	// Cleared first, not after: a wide rune that wraps leaves the last column
+	// as it was.
+	b.WriteString("\r\x1b[J" + e.prompt + string(e.line.text))
 	endRow, endCol, _ := e.place(len(e.line.text))
 	if endCol == 0 && endRow > 0 {
 		// A terminal stays in the last column until something follows.
 		b.WriteString("\r\n")
 	}
-	b.WriteString("\x1b[J")
 	row, col, _ := e.place(e.line.pos)
 	if row < endRow {
 		fmt.Fprintf(&b, "\x1b[%dA", endRow-row)
