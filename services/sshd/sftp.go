@@ -27,9 +27,9 @@ func (s *Server) sftp(ctx context.Context, sess ssh.Session, user account.User) 
 		who:   files.Who{Name: user.Name, Role: user.Role, Source: sess.RemoteAddr().String()},
 		log:   func(err error) { s.log.Error("sftp", "user", user.Name, "error", err) },
 	}
-	// OpenSSH's clients show no text of the server's, only the four words of
+	// OpenSSH and PuTTY show no text of the server's, only the four words of
 	// the status; but what comes on stderr they do show.
-	if strings.Contains(sess.Context().ClientVersion(), "OpenSSH") {
+	if v := sess.Context().ClientVersion(); strings.Contains(v, "OpenSSH") || strings.Contains(v, "PuTTY") {
 		root.explain = func(err error) { fail(sess.Stderr(), err) }
 	}
 	server := sftp.NewRequestServer(sess, sftp.Handlers{FileGet: root, FilePut: root, FileCmd: root, FileList: root})
@@ -115,7 +115,7 @@ func (r *root) Filecmd(req *sftp.Request) error {
 	switch req.Method {
 	case "Setstat":
 		// Clients set times and modes after each upload, and report a
-		// failure to as one of the upload.
+		// failure to do so as one of the upload.
 		if req.AttrFlags().Size {
 			return sftp.ErrSSHFxOpUnsupported
 		}
@@ -247,4 +247,3 @@ func (folder) ModTime() time.Time { return time.Unix(0, 0) }
 func (folder) IsDir() bool        { return true }
 func (folder) Sys() any           { return nil }
 func (folder) Mode() fs.FileMode  { return fs.ModeDir | 0o750 }
-
