@@ -73,6 +73,9 @@ func openMachine(path string, noSync bool, d *disk, log *slog.Logger) (*machine,
 }
 
 func (m *machine) open() error {
+	if err := checkFile(m.path); err != nil {
+		return openError(m.path, err)
+	}
 	db, err := bbolt.Open(m.path, 0o600, &bbolt.Options{
 		Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, InitialMmapSize: mapped, NoSync: m.noSync,
 	})
@@ -84,11 +87,10 @@ func (m *machine) open() error {
 		db.Close()
 		return openError(m.path, err)
 	}
-	err = checkSize(m.t.tx, m.path)
 	f := m.t.meta.Get(keyFormat)
-	if err == nil && f == nil {
+	if f == nil {
 		err = m.t.meta.Put(keyFormat, numberBytes(format))
-	} else if err == nil && number(f) != format {
+	} else if number(f) != format {
 		err = fmt.Errorf("format %d, not %d", number(f), format)
 	}
 	if err == nil {

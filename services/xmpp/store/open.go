@@ -59,13 +59,30 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// checkSize finds a file that was cut short.
-func checkSize(tx *bbolt.Tx, path string) error {
+// checkFile refuses a file that was cut short or is none of ours. It must be
+// done first: opened for writing, bbolt looks at all pages in a goroutine of
+// its own, whose panic nobody can catch.
+func checkFile(path string) error {
 	fi, err := os.Stat(path)
-	if err == nil && fi.Size() < tx.Size() {
-		err = fmt.Errorf("%d bytes, not %d", fi.Size(), tx.Size())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && fi.Size() == 0 {
+		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return guard(func() error {
+		db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: true})
+		if err != nil {
+			return err
+		}
+		defer db.Close()
+		return db.View(func(tx *bbolt.Tx) error {
+			if fi.Size() < tx.Size() {
+				return fmt.Errorf("it has %d bytes and should have %d", fi.Size(), tx.Size())
+			}
+			return nil
+		})
+	})
 }
 
 // openLog opens the Raft log, making a new one where there is none. The
@@ -85,6 +102,9 @@ func openLog(dir string, m *machine, noSync bool) (*raftboltdb.BoltStore, raft.S
 	var b *raftboltdb.BoltStore
 	var id []byte
 	err := guard(func() (err error) {
+		if err = checkFile(path); err != nil {
+			return err
+		}
 		if b, err = newLog(path, noSync); err != nil {
 			return err
 		}
@@ -93,7 +113,7 @@ func openLog(dir string, m *machine, noSync bool) (*raftboltdb.BoltStore, raft.S
 		}
 		first, err := b.FirstIndex()
 		if err == nil && first > m.at.index+1 {
-			err = fmt.Errorf("it begins at %d, after %s, which ends at %d", first, fileStore, m.at.index)
+			err = openError(m.path, fmt.Errorf("it ends at change %d, and the log begins at %d", m.at.index, first))
 		}
 		return err
 	})
@@ -101,7 +121,10 @@ func openLog(dir string, m *machine, noSync bool) (*raftboltdb.BoltStore, raft.S
 		if b != nil {
 			b.Close()
 		}
-		return nil, "", openError(path, err)
+		if problem.CodeOf(err) == "" {
+			err = openError(path, err)
+		}
+		return nil, "", err
 	}
 	return b, raft.ServerID(id), nil
 }

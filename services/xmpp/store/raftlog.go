@@ -26,9 +26,16 @@ type raftLog struct {
 	grown atomic.Int64
 }
 
-// StoreLogs implements raft.LogStore. After an error nothing is stored.
+// StoreLogs implements raft.LogStore. After an error for lack of room nothing
+// is stored. A leader's first entry, the no-op, waits for room: nobody waits
+// for it, and to refuse it would only start the next election.
 func (l *raftLog) StoreLogs(logs []*raft.Log) error {
-	err := l.disk.note(l.BoltStore.StoreLogs(logs))
+	var err error
+	if len(logs) == 1 && logs[0].Type == raft.LogNoop {
+		err = l.disk.wait(l.stop, func() error { return l.BoltStore.StoreLogs(logs) })
+	} else {
+		err = l.disk.note(l.BoltStore.StoreLogs(logs))
+	}
 	if err != nil && !isFull(err) {
 		l.fail(err)
 	}
