@@ -78,6 +78,7 @@ type Client struct {
 	mu     sync.Mutex
 	events []Event
 	news   chan struct{}
+	ended  bool
 	stderr strings.Builder
 }
 
@@ -146,13 +147,18 @@ func (c *Client) read(r io.Reader) {
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
 			e = Event{Event: "garbage", Body: lines.Text()}
 		}
-		c.mu.Lock()
-		c.events = append(c.events, e)
-		c.mu.Unlock()
-		select {
-		case c.news <- struct{}{}:
-		default:
-		}
+		c.tell(func() { c.events = append(c.events, e) })
+	}
+	c.tell(func() { c.ended = true })
+}
+
+func (c *Client) tell(change func()) {
+	c.mu.Lock()
+	change()
+	c.mu.Unlock()
+	select {
+	case c.news <- struct{}{}:
+	default:
 	}
 }
 
@@ -187,12 +193,15 @@ func (c *Client) Await(what string, match func(Event) bool) Event {
 	seen := 0
 	for {
 		c.mu.Lock()
-		events := c.events
+		events, ended := c.events, c.ended
 		c.mu.Unlock()
 		for ; seen < len(events); seen++ {
 			if match(events[seen]) {
 				return events[seen]
 			}
+		}
+		if ended {
+			c.t.Fatalf("%s ended without %s", c.name, what)
 		}
 		select {
 		case <-c.news:

@@ -49,6 +49,7 @@ def stanza_events(x):
     x.add_event_handler("ssl_invalid_cert", lambda e: say("failed", reason="tls"))
     x.add_event_handler("connection_failed", lambda e: say("failed", reason="connect"))
     x.add_event_handler("disconnected", lambda e: say("disconnected"))
+    x.add_event_handler("failed_all_auth", lambda e: say("failed", reason="auth"))
     x.add_event_handler("stanza_acked", lambda s: say("acked", id=s["id"]))
 
 
