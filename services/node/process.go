@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"parley/init/initapi"
+	"parley/services/config"
+	"parley/services/control"
+	"parley/services/journal"
+	"parley/services/network"
+	"parley/services/sshd"
+	"parley/services/xmpp"
+)
+
+// Config of a node that is one ordinary process.
+type Config struct {
+	// State is the folder that outlives the process.
+	State string
+	// Address is what interface a has.
+	Address netip.Addr
+	SSHPort int
+	Version string
+	// Out is told once how to reach the node.
+	Out io.Writer
+}
+
+// ownGroup leaves control sockets to the process's own group.
+const ownGroup = -1
+
+// errReboot ends the services to start them again.
+var errReboot = errors.New("reboot")
+
+// Run is a node until ctx ends, the console's shutdown, or a service fails.
+func Run(ctx context.Context, cfg Config) error {
+	paths := config.FolderPaths(cfg.State)
+	for _, dir := range []string{paths.State, paths.Files(), paths.SSH(), paths.Log(), paths.XMPP(), paths.Run} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make folder %s: %w", dir, err)
+		}
+	}
+	fmt.Fprintf(cfg.Out, "node of %s: ssh -p %d admin@%s, XMPP on %[3]s:%[4]d, components on %[3]s:%[5]d\n",
+		cfg.State, cfg.SSHPort, cfg.Address, xmpp.ClientPort, xmpp.ComponentPort)
+	for {
+		if err := runOnce(ctx, cfg, paths); !errors.Is(err, errReboot) {
+			return err
+		}
+	}
+}
+
+// runOnce runs all services until one of them ends, and waits for the others.
+func runOnce(ctx context.Context, cfg Config, paths config.Paths) error {
+	store := config.NewStore(paths.Live())
+	desk := NewDesk(paths, journal.New(paths.Log(), hostname(store)))
+	log := desk.Journal.Logger(slog.LevelInfo)
+	if err := desk.Files.Prepare(); err != nil {
+		return err
+	}
+	run, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	power := &initapi.Process{
+		Version: cfg.Version, Started: time.Now(), State: paths.State,
+		RestartAll: func() { stop(errReboot) }, End: func() { stop(context.Canceled) },
+	}
+	net := network.NewProcess(network.ProcessConfig{
+		Address: cfg.Address, Socket: paths.Socket("network"), ResolvConf: "/etc/resolv.conf",
+	}, store, log)
+	services := map[string]interface{ Run(context.Context) error }{
+		"init":    &control.Server{Path: paths.Socket("init"), Handler: initapi.Handler(power), Group: ownGroup, Log: log},
+		"network": net,
+		"xmpp": xmpp.New(xmpp.Config{Paths: paths, Group: ownGroup, Version: cfg.Version},
+			xmpp.Deps{Config: store, Listen: net.Listen, Log: log}),
+		"sshd": desk.SSH(sshListen(cfg), log),
+	}
+	var running sync.WaitGroup
+	for name, s := range services {
+		running.Go(func() {
+			if err := s.Run(run); err != nil {
+				stop(fmt.Errorf("%s: %w", name, err))
+			}
+		})
+	}
+	running.Wait()
+	if err := context.Cause(run); ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// sshListen opens the SSH port on the node's address.
+func sshListen(cfg Config) func(context.Context) ([]net.Listener, error) {
+	return func(ctx context.Context) ([]net.Listener, error) {
+		var lc net.ListenConfig
+		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(cfg.Address.String(), strconv.Itoa(cfg.SSHPort)))
+		if err != nil {
+			return nil, fmt.Errorf("listen for SSH: %w", err)
+		}
+		return []net.Listener{l}, nil
+	}
+}
+
+// SSH is the SSH and SFTP service over the desk.
+func (d *Desk) SSH(listen func(context.Context) ([]net.Listener, error), log *slog.Logger) *sshd.Server {
+	return sshd.New(sshd.Config{Keys: d.Paths.SSH()}, sshd.Deps{
+		Listen: listen, Console: d.Console, Accounts: d.Accounts, Files: d.Files, Journal: d.Journal, Log: log,
+	})
+}
