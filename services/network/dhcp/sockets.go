@@ -17,8 +17,8 @@ import (
 const (
 	// firstWait is how long the first message waits for a reply; it doubles
 	// with each of the tries.
-	firstWait = time.Second
-	tries     = 3
+	firstWait = 500 * time.Millisecond
+	tries     = 4
 )
 
 // Sockets is the Wire of a real interface. Before there is an address it sends
