@@ -1,0 +1,324 @@
+package edge
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"parley/services/xmpp/jid"
+	"parley/services/xmpp/link"
+	"parley/services/xmpp/stanza"
+	"parley/services/xmpp/stream"
+)
+
+// session is a bound client or an accepted component.
+//
+// One goroutine, run's, reads; write's writes while there is something to
+// write. The leader's calls come from its goroutine and only take mu, which
+// nobody holds while waiting for a network or for the leader.
+type session struct {
+	peer *peer
+	id   link.SessionID
+	kind link.Kind
+	// jid is a client's full JID, a component's domain.
+	jid jid.JID
+	// lang is the stream's, which stanzas without one of their own get
+	// (RFC 6120 §8.1.5).
+	lang string
+
+	// order makes the calls to the leader follow one another: Delivered comes
+	// from both goroutines. It is taken before mu, never with mu held.
+	order sync.Mutex
+
+	mu sync.Mutex
+	// change is signalled when something that run waits for may have come.
+	change sync.Cond
+	// open says that the answer to the binding has been queued; until then
+	// the leader's deliveries wait.
+	open bool
+	// closing says that the end of our stream has been queued: nothing
+	// follows. ended says that the leader has forgotten the session.
+	closing, ended bool
+	// broken says that nothing can be written any more.
+	broken bool
+
+	outbound
+	inbound
+	// acks is nil until the peer enables acknowledgements.
+	acks *acks
+}
+
+// inbound numbers what comes in.
+type inbound struct {
+	// sent is the number of the last stanza that the leader was given,
+	// confirmed of the last that it is done with.
+	sent, confirmed uint64
+}
+
+func newSession(p *peer, o link.Open, lang string) *session {
+	s := &session{peer: p, kind: o.Kind, jid: o.JID, lang: lang}
+	s.change.L = &s.mu
+	rand.Read(s.id[:])
+	return s
+}
+
+// begin queues the answer to the binding, before all that the leader has
+// delivered by now.
+func (s *session) begin(full jid.JID, answer []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.jid = full
+	s.open = true
+	s.out = append(answer, s.out...)
+	s.kick()
+}
+
+// run reads until the stream ends, and parts. It owns the connection.
+func (s *session) run() {
+	e := s.peer.edge
+	e.log.Debug("session opened", "jid", s.jid.String(), "addr", s.peer.addr)
+	err := s.read()
+	last := s.part(err)
+	e.remove(s)
+	// Close is the last call to the leader: nobody writes any more, so no
+	// Delivered can follow.
+	s.mu.Lock()
+	s.stopAckTimer()
+	ended := s.ended
+	s.mu.Unlock()
+	if !ended {
+		s.order.Lock()
+		e.deps.Leader.Close(s.id)
+		s.order.Unlock()
+	}
+	if last {
+		s.linger()
+	}
+	s.peer.scanner.Release()
+	s.peer.wire.Close()
+	e.log.Debug("session closed", "jid", s.jid.String(), "reason", err)
+}
+
+// errClosing is read's answer once our side is closed.
+var errClosing = errors.New("stream closed by this side")
+
+// read handles what comes in. It returns io.EOF when the peer closed its
+// stream, a *stream.Error to close ours with, errClosing when ours is closed,
+// another error when the connection is gone.
+func (s *session) read() error {
+	poked := false
+	for {
+		wait := s.peer.edge.limits.Silence
+		if poked {
+			wait = s.peer.edge.limits.Answer
+		}
+		if err := s.ready(wait); err != nil {
+			return err
+		}
+		e, err := s.peer.scanner.Next()
+		switch {
+		case err == nil:
+			poked = false
+			if err := s.handle(e); err != nil {
+				return err
+			}
+		case !isTimeout(err):
+			return err
+		case poked && (s.expectsAck() || s.peer.scanner.Buffered() > 0):
+			return &stream.Error{Condition: stream.ConnectionTimeout}
+		default:
+			s.poke()
+			poked = true
+		}
+	}
+}
+
+// ready waits until one more stanza may be taken in, and sets the time for it
+// to come.
+//
+// The window is the bound on what the leader holds of a session before it is
+// durable: a peer that sends faster than a majority of disks can write is no
+// longer read from, and TCP holds it back.
+func (s *session) ready(wait time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.sent-s.confirmed >= uint64(s.peer.edge.limits.Window) && !s.closing && !s.broken {
+		s.change.Wait()
+	}
+	if s.closing || s.broken {
+		return errClosing
+	}
+	return s.peer.conn.SetReadDeadline(time.Now().Add(wait))
+}
+
+// handle takes one element of the open stream.
+func (s *session) handle(e *stanza.Element) error {
+	if e.Name.Space == stanza.NSSM {
+		return s.handleSM(e)
+	}
+	if e.Name.Space == stanza.NSStreams && e.Name.Local == "error" {
+		// The peer's stream error is its last word (RFC 6120 §4.9.1.1).
+		return io.EOF
+	}
+	if e.Name.Space != stanza.NSClient || e.Name.Local != "message" && e.Name.Local != "presence" && e.Name.Local != "iq" {
+		return &stream.Error{Condition: stream.UnsupportedStanzaType}
+	}
+	if err := s.checkFrom(e); err != nil {
+		return err
+	}
+	if answer, mine := s.answer(e); mine {
+		s.handled()
+		if answer != nil {
+			s.deliver(link.Delivery{Stanza: answer})
+		}
+		return nil
+	}
+	s.setLang(e)
+	s.mu.Lock()
+	s.sent++
+	seq := s.sent
+	s.mu.Unlock()
+	s.order.Lock()
+	s.peer.edge.deps.Leader.Send(s.id, seq, e)
+	s.order.Unlock()
+	return nil
+}
+
+// checkFrom lets nobody send as another: RFC 6120 §8.1.2.1 for clients,
+// XEP-0114 §3 for components.
+func (s *session) checkFrom(e *stanza.Element) error {
+	text := e.Attr("from")
+	if text == "" && s.kind == link.Client {
+		return nil
+	}
+	from, err := jid.Parse(text)
+	if err == nil && s.kind == link.Component && from.Domain() == s.jid.Domain() {
+		return nil
+	}
+	if err == nil && s.kind == link.Client && (from == s.jid || from == s.jid.Bare()) {
+		return nil
+	}
+	return &stream.Error{Condition: stream.InvalidFrom}
+}
+
+// answer says whether a stanza is the edge's to answer, since it is about the
+// stream and not about anyone behind it.
+func (s *session) answer(e *stanza.Element) (answer *stanza.Element, mine bool) {
+	switch {
+	case s.kind == link.Component && e.Attr("to") == "":
+		return stanza.ErrorReply(e, stanza.BadRequest, "a component's stanzas need a to"), true
+	case s.kind == link.Component || e.Name.Local != "iq" || e.Attr("type") != "set":
+		return nil, false
+	case e.Child(nsSession, "session") != nil:
+		// RFC 3921 §3, kept for old clients: there is nothing to do.
+		return stanza.Result(e), true
+	case e.Child(nsBind, "bind") != nil:
+		return stanza.ErrorReply(e, stanza.NotAllowed, "a resource is bound already"), true
+	}
+	return nil, false
+}
+
+func (s *session) setLang(e *stanza.Element) {
+	if s.lang == "" {
+		return
+	}
+	name := stanza.Name{Space: stanza.NSXML, Local: "lang"}
+	for _, a := range e.Attrs {
+		if a.Name == name {
+			return
+		}
+	}
+	e.Attrs = append(e.Attrs, stanza.Attr{Name: name, Value: s.lang})
+}
+
+// poke has a peer that was silent show that it is there: by an <a/>, or, where
+// it has no XEP-0198, by the kernel, whose TCP_USER_TIMEOUT ends a connection
+// that does not take a byte.
+func (s *session) poke() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return
+	}
+	if s.acks != nil {
+		s.ask()
+	} else if len(s.out) == 0 {
+		s.out = append(s.out, ' ')
+	}
+	s.kick()
+}
+
+// end closes our side of the stream from any goroutine; run does the rest.
+// forgotten says that the leader wants no Close.
+func (s *session) end(why *stream.Error, forgotten bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = s.ended || forgotten
+	s.closeStream(why)
+}
+
+// closeStream queues a stream error, unless it is nil, and the end of our
+// stream, and wakes run. The caller holds mu.
+func (s *session) closeStream(why *stream.Error) {
+	if s.closing {
+		return
+	}
+	s.closing = true
+	if why != nil {
+		s.out = why.Append(s.out)
+	}
+	s.out = append(s.out, stream.End...)
+	now := time.Now()
+	s.peer.conn.SetReadDeadline(now)
+	s.peer.conn.SetWriteDeadline(now.Add(s.peer.edge.limits.Close))
+	s.kick()
+	s.change.Broadcast()
+}
+
+// part ends the stream after read has, for the reason err. Nothing is written
+// after it. It says whether the peer may still be reading.
+func (s *session) part(err error) bool {
+	var fault *stream.Error
+	switch {
+	case errors.As(err, &fault):
+		s.end(fault, false)
+	case err == io.EOF:
+		s.lastAck()
+		s.end(nil, false)
+	case err != errClosing:
+		s.mu.Lock()
+		s.fail()
+		s.mu.Unlock()
+	}
+	if !s.flush() {
+		return false
+	}
+	if t, ok := s.peer.conn.(*tls.Conn); ok {
+		t.CloseWrite()
+	}
+	s.peer.wire.closeWrite()
+	if err != errClosing {
+		return true
+	}
+	// The peer did not end this; what it acknowledges on its way still counts.
+	s.peer.conn.SetReadDeadline(time.Now().Add(s.peer.edge.limits.Close))
+	for {
+		e, err := s.peer.scanner.Next()
+		if err != nil {
+			return err == io.EOF
+		}
+		if e.Is(stanza.NSSM, "a") && s.handleSM(e) != nil {
+			return true
+		}
+	}
+}
+
+// linger waits for the peer to close its side: a close before that resets the
+// connection, and our last word may be lost.
+func (s *session) linger() {
+	s.peer.wire.SetReadDeadline(time.Now().Add(s.peer.edge.limits.Close))
+	io.CopyN(io.Discard, s.peer.wire.Conn, lingerBytes)
+}

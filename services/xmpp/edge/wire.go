@@ -1,0 +1,97 @@
+package edge
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// wire is the connection below TLS. Its first byte can be looked at, and it
+// remembers the certificate that was shown on it, for tls-server-end-point.
+type wire struct {
+	net.Conn
+	leaf   *x509.Certificate
+	first  [1]byte
+	peeked bool
+}
+
+// peek returns the first byte, which Read returns again. It must come before
+// any Read.
+func (w *wire) peek() (byte, error) {
+	for {
+		n, err := w.Conn.Read(w.first[:])
+		if n == 1 {
+			w.peeked = true
+			return w.first[0], nil
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Read implements net.Conn.
+func (w *wire) Read(p []byte) (int, error) {
+	if w.peeked && len(p) > 0 {
+		w.peeked = false
+		p[0] = w.first[0]
+		return 1, nil
+	}
+	return w.Conn.Read(p)
+}
+
+// closeWrite ends the sending side, so that what was sent arrives even though
+// the peer is still sending.
+func (w *wire) closeWrite() {
+	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		c.CloseWrite()
+	}
+}
+
+// isTLS tells a ClientHello from an XML stream: 22 is the content type of a
+// handshake (RFC 8446 §5.1), and no character of XML.
+func isTLS(first byte) bool { return first == 0x16 }
+
+// tlsConfig is the server's. There are no session tickets: a resumed session
+// shows no certificate, so tls-server-end-point would have nothing to bind to.
+func tlsConfig(certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+	return &tls.Config{
+		MinVersion:             tls.VersionTLS12,
+		SessionTicketsDisabled: true,
+		GetCertificate: func(h *tls.ClientHelloInfo) (*tls.Certificate, error) {
+			cert, err := certificate(h)
+			if err != nil {
+				return nil, err
+			}
+			if w, ok := h.Conn.(*wire); ok && len(cert.Certificate) > 0 {
+				if w.leaf = cert.Leaf; w.leaf == nil {
+					if w.leaf, err = x509.ParseCertificate(cert.Certificate[0]); err != nil {
+						return nil, err
+					}
+				}
+			}
+			return cert, nil
+		},
+	}
+}
+
+// tuneTCP has the kernel notice a peer that is gone, whether or not there is
+// something to send to it. Go has Nagle's algorithm off already.
+func tuneTCP(c net.Conn, userTimeout time.Duration) {
+	t, ok := c.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	t.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 15 * time.Second, Count: 4})
+	raw, err := t.SyscallConn()
+	if err != nil {
+		return
+	}
+	raw.Control(func(fd uintptr) {
+		unix.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(userTimeout.Milliseconds()))
+	})
+}
