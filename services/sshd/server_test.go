@@ -52,12 +52,7 @@ func start(t *testing.T, change func(*Config)) *node {
 		}
 		return ""
 	}})
-	n.check(n.accounts.SetPassword("admin", password))
-	for name, role := range map[string]account.Role{"carol": account.Crypto, "otto": account.Audit, "robot": account.API} {
-		n.check(n.accounts.Add(name, role, password+" 1"))
-		n.check(n.accounts.SetPassword(name, password))
-	}
-	n.check(n.accounts.Add("fresh", account.Admin, password))
+	n.check(os.WriteFile(filepath.Join(n.dir, "accounts.json"), testAccounts(t), 0o600))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	n.check(err)
 	n.addr = l.Addr().String()
@@ -91,6 +86,30 @@ func start(t *testing.T, change func(*Config)) *node {
 	})
 	return n
 }
+
+// testAccounts is an accounts.json with a user of each role and fresh, who must
+// change the password. It is made once, since each hash takes its time.
+func testAccounts(t *testing.T) []byte {
+	accountsOnce.Do(func() {
+		path := filepath.Join(t.TempDir(), "accounts.json")
+		a := account.NewStore(path, time.Now)
+		err := a.SetPassword("admin", password)
+		for name, role := range map[string]account.Role{"carol": account.Crypto, "otto": account.Audit, "robot": account.API} {
+			err = errors.Join(err, a.Add(name, role, password+" 1"), a.SetPassword(name, password))
+		}
+		err = errors.Join(err, a.Add("fresh", account.Admin, password))
+		if err != nil {
+			t.Fatal(err)
+		}
+		accountsFile, _ = os.ReadFile(path)
+	})
+	return accountsFile
+}
+
+var (
+	accountsOnce sync.Once
+	accountsFile []byte
+)
 
 func (n *node) check(err error) {
 	n.t.Helper()
