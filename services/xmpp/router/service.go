@@ -1,0 +1,79 @@
+package router
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"parley/services/xmpp/store"
+)
+
+// Connected is who is connected at one moment.
+type Connected struct {
+	// Sessions of clients, in number.
+	Sessions int
+	// Resources by account, ordered; accounts without any are left out.
+	Resources map[string][]string
+	// Components are the names of connected Call Bridges, ordered.
+	Components []string
+}
+
+// Connected returns who is connected.
+func (r *Router) Connected(ctx context.Context) (c Connected, err error) {
+	err = r.do(ctx, nil, func(store.Result) {
+		c.Resources = map[string][]string{}
+		for name, u := range r.users {
+			for _, s := range u.sessions {
+				c.Resources[name] = append(c.Resources[name], s.jid.Resource())
+				c.Sessions++
+			}
+			slices.Sort(c.Resources[name])
+		}
+		for _, domain := range slices.Sorted(maps.Keys(r.components)) {
+			name, _ := r.componentName(domain)
+			c.Components = append(c.Components, name)
+		}
+	})
+	return c, err
+}
+
+// DeleteAccount removes an account, tells its contacts and ends its sessions.
+func (r *Router) DeleteAccount(ctx context.Context, name string) error {
+	return r.do(ctx, &store.AccountDel{Name: name, Domain: r.domain}, func(res store.Result) {
+		r.effects(res.Effects, nil)
+		if u := r.users[name]; u != nil {
+			for _, s := range slices.Clone(u.sessions) {
+				r.end(s, "not-authorized")
+			}
+		}
+	})
+}
+
+// EndAccount ends the sessions of an account, as after a new password.
+func (r *Router) EndAccount(ctx context.Context, name string) error {
+	return r.do(ctx, nil, func(store.Result) {
+		if u := r.users[name]; u != nil {
+			for _, s := range slices.Clone(u.sessions) {
+				r.end(s, "not-authorized")
+			}
+		}
+	})
+}
+
+// DeleteCallBridge removes a Call Bridge and ends its session.
+func (r *Router) DeleteCallBridge(ctx context.Context, name string) error {
+	return r.do(ctx, &store.BridgeDel{Name: name}, func(store.Result) {
+		if s := r.components[name+"."+r.domain]; s != nil {
+			r.end(s, "not-authorized")
+		}
+	})
+}
+
+// DropAll ends all sessions with a stream error.
+func (r *Router) DropAll(ctx context.Context, condition string) error {
+	return r.do(ctx, nil, func(store.Result) {
+		for _, s := range r.sessions {
+			r.end(s, condition)
+		}
+	})
+}
