@@ -135,20 +135,25 @@ func TestDHCPWithDnsmasq(t *testing.T) {
 	})
 }
 
-// shortServer is a DHCP server for leases of seconds. quiet says which requests
-// it does not answer.
+// shortServer is a DHCP server for leases with times that dnsmasq does not have.
+// quiet says which requests it does not answer.
 type shortServer struct {
-	mu    sync.Mutex
-	quiet func(m *dhcpv4.DHCPv4) bool
-	asked []string
+	mu           sync.Mutex
+	t1, t2, life time.Duration
+	quiet        func(m *dhcpv4.DHCPv4) bool
+	asked        []string
 }
-
-const shortLease = 4 * time.Second
 
 func (s *shortServer) setQuiet(f func(*dhcpv4.DHCPv4) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.quiet = f
+}
+
+func (s *shortServer) setTimes(t1, t2, life time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.t1, s.t2, s.life = t1, t2, life
 }
 
 func (s *shortServer) serve(conn net.PacketConn, to net.Addr, m *dhcpv4.DHCPv4) {
@@ -168,7 +173,8 @@ func (s *shortServer) serve(conn net.PacketConn, to net.Addr, m *dhcpv4.DHCPv4) 
 	}
 	r, err := dhcpv4.NewReplyFromRequest(m, dhcpv4.WithMessageType(reply),
 		dhcpv4.WithYourIP(net.IPv4(10, 1, 0, 70)), dhcpv4.WithNetmask(net.CIDRMask(24, 32)),
-		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 1, 0, 1))), dhcpv4.WithLeaseTime(uint32(shortLease.Seconds())))
+		dhcpv4.WithOption(dhcpv4.OptServerIdentifier(net.IPv4(10, 1, 0, 1))), dhcpv4.WithOption(dhcpv4.OptIPAddressLeaseTime(s.life)),
+		dhcpv4.WithOption(dhcpv4.OptRenewTimeValue(s.t1)), dhcpv4.WithOption(dhcpv4.OptRebindingTimeValue(s.t2)))
 	if err != nil {
 		panic(err)
 	}
@@ -229,7 +235,7 @@ func TestLeaseRebindsAndExpires(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		lan := newLAN(t)
 		lan.cable("eth0", macA, "pa", "10.1.0.1/24")
-		s := &shortServer{quiet: func(*dhcpv4.DHCPv4) bool { return false }}
+		s := &shortServer{t1: time.Second, t2: 2 * time.Second, life: 40 * time.Second, quiet: func(*dhcpv4.DHCPv4) bool { return false }}
 		s.start(lan, "pa")
 		n := newNode(t, oneCard)
 		n.start()
@@ -245,14 +251,21 @@ func TestLeaseRebindsAndExpires(t *testing.T) {
 			if first.IsZero() {
 				first = time.Now()
 			}
-			return time.Since(first) < shortLease/8*3-100*time.Millisecond
+			// From T1 to nearly T2; an attempt of the renewal may come
+			// at T2, and is all the same.
+			return time.Since(first) < s.t2-s.t1-50*time.Millisecond
 		})
 		renewed := s.count("REQUEST to extend")
 		await(t, "renewal and rebinding", func() bool { return s.count("REQUEST to extend") >= renewed+2 })
+		await(t, "an answer", func() bool { return time.Until(n.iface("a").Lease.Expires) > s.life-s.t1/2 })
 		s.setQuiet(func(*dhcpv4.DHCPv4) bool { return false })
 		if got := s.count("DISCOVER"); got != 1 {
 			t.Errorf("%d discoveries; rebinding needs none", got)
 		}
+
+		s.setTimes(2*time.Second, 3*time.Second, 4*time.Second)
+		renewed = s.count("REQUEST to extend")
+		await(t, "a short lease", func() bool { return s.count("REQUEST to extend") > renewed })
 
 		// It falls silent: the address goes with its lease, and comes back
 		// with the server.

@@ -61,6 +61,7 @@ func listenDevice(ctx context.Context, device string, port int) (net.Listener, e
 		ctl := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), device) })
 		return errors.Join(ctl, err)
 	}}
+	plainTCP(&lc)
 	deadline := time.Now().Add(nameWait)
 	for {
 		l, err := lc.Listen(ctx, "tcp4", fmt.Sprintf(":%d", port))
@@ -82,6 +83,10 @@ func listenDevice(ctx context.Context, device string, port int) (net.Listener, e
 	}
 }
 
+// plainTCP does without Multipath TCP, which Go listens with where it can: its
+// sockets lack options, such as TCP_USER_TIMEOUT, that servers set.
+func plainTCP(lc *net.ListenConfig) { lc.SetMultipathTCP(false) }
+
 func presentNames() []string {
 	return slices.DeleteFunc(slices.Clone(Names), func(name string) bool {
 		_, err := net.InterfaceByName(name)
@@ -92,6 +97,7 @@ func presentNames() []string {
 // listenAddress opens one listener on addr.
 func listenAddress(ctx context.Context, addr netip.Addr, port int) (net.Listener, error) {
 	var lc net.ListenConfig
+	plainTCP(&lc)
 	l, err := lc.Listen(ctx, "tcp", netip.AddrPortFrom(addr, uint16(port)).String())
 	if errors.Is(err, unix.EADDRINUSE) {
 		return nil, portTaken(addr.String(), port)

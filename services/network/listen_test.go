@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -105,9 +106,16 @@ func TestListenDevices(t *testing.T) {
 			t.Errorf("after the end of the context: %v after %v", err, time.Since(start))
 		}
 		// A name that comes a little later is waited for.
-		time.AfterFunc(200*time.Millisecond, func() { ip(t, "link", "add", "name", "d", "type", "dummy") })
+		added := make(chan error)
+		go func() {
+			time.Sleep(4 * settleCheck)
+			added <- exec.Command("ip", "link", "add", "name", "d", "type", "veth", "peer", "name", "pd").Run()
+		}()
 		if ls, err = ListenDevices(t.Context(), []string{"d"}, 5224); err != nil {
 			t.Errorf("interface that comes later: %v", err)
+		}
+		if err := <-added; err != nil {
+			t.Error(err)
 		}
 		closeAll(ls)
 	})

@@ -180,16 +180,18 @@ func (c *Client) hold(ctx context.Context, l *Lease) error {
 			if !c.isUp() {
 				continue
 			}
+			// Without an answer the lease stays as it is.
 			fresh, err = c.wire.Verify(ctx, *l)
 		case now := <-due:
+			extend, end := c.wire.Renew, l.Rebind
 			switch {
 			case !now.Before(l.Expires):
 				return errExpired
 			case !now.Before(l.Rebind):
-				fresh, err = until(ctx, l.Expires, c.wire.Rebind, *l)
-			default:
-				fresh, err = until(ctx, l.Rebind, c.wire.Renew, *l)
+				extend, end = c.wire.Rebind, l.Expires
 			}
+			fresh, err = until(ctx, end, extend, *l)
+			next = retry(time.Now(), end)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -202,7 +204,6 @@ func (c *Client) hold(ctx context.Context, l *Lease) error {
 		case errors.Is(err, ErrNak):
 			return err
 		default:
-			next = l.retry(time.Now())
 			c.log.Warn("lease not extended", "address", l.Address, "err", err, "again", next)
 		}
 	}

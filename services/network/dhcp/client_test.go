@@ -26,12 +26,17 @@ type memoryWire struct {
 var (
 	_         Wire = (*memoryWire)(nil)
 	errSilent      = errors.New("silence")
+	// errHang stands for silence that lasts until the attempt has to end.
+	errHang = errors.New("hang")
 )
 
-func (w *memoryWire) ask(kind string, hint any) (Lease, error) {
+func (w *memoryWire) ask(ctx context.Context, kind string, hint any) (Lease, error) {
 	w.count[kind]++
 	w.log = append(w.log, fmt.Sprintf("%v %s %v", time.Since(w.start).Round(time.Second), kind, hint))
 	if err := w.answer(kind, w.count[kind]); err != nil {
+		if err == errHang {
+			<-ctx.Done()
+		}
 		return Lease{}, err
 	}
 	now := time.Now()
@@ -42,20 +47,20 @@ func (w *memoryWire) ask(kind string, hint any) (Lease, error) {
 	return l, nil
 }
 
-func (w *memoryWire) Acquire(_ context.Context, hint netip.Addr) (Lease, error) {
-	return w.ask("acquire", hint)
+func (w *memoryWire) Acquire(ctx context.Context, hint netip.Addr) (Lease, error) {
+	return w.ask(ctx, "acquire", hint)
 }
-func (w *memoryWire) Verify(_ context.Context, l Lease) (Lease, error) {
-	return w.ask("verify", l.Address)
+func (w *memoryWire) Verify(ctx context.Context, l Lease) (Lease, error) {
+	return w.ask(ctx, "verify", l.Address)
 }
-func (w *memoryWire) Renew(_ context.Context, l Lease) (Lease, error) {
-	return w.ask("renew", l.Address)
+func (w *memoryWire) Renew(ctx context.Context, l Lease) (Lease, error) {
+	return w.ask(ctx, "renew", l.Address)
 }
-func (w *memoryWire) Rebind(_ context.Context, l Lease) (Lease, error) {
-	return w.ask("rebind", l.Address)
+func (w *memoryWire) Rebind(ctx context.Context, l Lease) (Lease, error) {
+	return w.ask(ctx, "rebind", l.Address)
 }
 func (w *memoryWire) Release(l Lease) error {
-	_, err := w.ask("release", l.Address)
+	_, err := w.ask(context.Background(), "release", l.Address)
 	return err
 }
 
@@ -114,6 +119,10 @@ func TestLeaseIsKept(t *testing.T) {
 			name: "rebound at T2", run: 900 * time.Second, life: 1000 * time.Second, answer: from("renew", 1, errSilent),
 			asked: []string{"0s acquire invalid IP", "8m20s renew 10.0.0.7/24", "11m28s renew 10.0.0.7/24", "13m1s renew 10.0.0.7/24",
 				"14m1s renew 10.0.0.7/24", "14m35s rebind 10.0.0.7/24"},
+			reported: []string{"0s 10.0.0.7/24", "14m35s 10.0.0.7/24"},
+		}, {
+			name: "rebound at T2 after a renewal without end", run: 900 * time.Second, life: 1000 * time.Second, answer: from("renew", 1, errHang),
+			asked:    []string{"0s acquire invalid IP", "8m20s renew 10.0.0.7/24", "14m35s rebind 10.0.0.7/24"},
 			reported: []string{"0s 10.0.0.7/24", "14m35s 10.0.0.7/24"},
 		}, {
 			name: "expired", run: 1000*time.Second + 500*time.Millisecond, life: 1000 * time.Second,

@@ -41,17 +41,11 @@ var (
 
 func (l *Lease) forever() bool { return l.Expires.IsZero() }
 
-// retry is when to try again to extend the lease after a failure at now:
-// halfway to T2, or to the end, but not within a minute unless the time is up
-// (RFC 2131 §4.4.5).
-func (l *Lease) retry(now time.Time) time.Time {
-	end := l.Expires
-	switch {
-	case now.Before(l.Renew):
-		return l.Renew
-	case now.Before(l.Rebind):
-		end = l.Rebind
-	}
+// retry is when to try again after a failure at now, in renewing until T2
+// or in rebinding until the end: halfway there, but not within a minute unless the time is up
+// (RFC 2131 §4.4.5). An attempt that lasted beyond end is followed at
+// once by what comes then.
+func retry(now, end time.Time) time.Time {
 	next := now.Add(max(end.Sub(now)/2, leastRetry))
 	if next.After(end) {
 		return end
