@@ -49,7 +49,7 @@ func parseUsers(file string, data []byte, taken map[string]bool) ([]xmppapi.Cred
 	}
 	r := csv.NewReader(bytes.NewReader(data))
 	r.FieldsPerRecord = -1
-	if first, _, _ := bytes.Cut(data, []byte{'\n'}); !bytes.ContainsRune(first, ',') && bytes.ContainsRune(first, ';') {
+	if i := bytes.IndexAny(data, ",;\n"); i >= 0 && data[i] == ';' {
 		r.Comma = ';'
 	}
 	var users []xmppapi.Credential
