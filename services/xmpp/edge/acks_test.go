@@ -1,0 +1,378 @@
+package edge
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"parley/services/xmpp/link"
+	"parley/services/xmpp/stanza"
+)
+
+const (
+	smEnable = "<enable xmlns='urn:xmpp:sm:3' resume='true'/>"
+	smAsk    = "<r xmlns='urn:xmpp:sm:3'/>"
+)
+
+func smAck(h int) string { return fmt.Sprintf("<a xmlns='urn:xmpp:sm:3' h='%d'/>", h) }
+
+func (c *client) expectAck(h int) {
+	c.t.Helper()
+	if e := c.expect(stanza.NSSM, "a"); e.Attr("h") != strconv.Itoa(h) {
+		c.t.Fatalf("received %s; want h=%d", e, h)
+	}
+}
+
+// bubble runs f with a server on pipes, in synctest's time.
+func bubble(t *testing.T, limits Limits, f func(t *testing.T, s *server)) {
+	testAuthority()
+	testVerifiers()
+	synctest.Test(t, func(t *testing.T) {
+		s := startOn(t, listenPipe(), listenPipe(), limits)
+		f(t, s)
+		s.stop()
+	})
+}
+
+// quiet says that nothing is received until all goroutines wait.
+func (c *client) quiet() {
+	c.t.Helper()
+	synctest.Wait()
+	select {
+	case r := <-c.in:
+		c.t.Fatalf("received %v, %v; want nothing", r.e, r.err)
+	default:
+	}
+}
+
+func TestAckWaitsForConfirm(t *testing.T) {
+	bubble(t, Limits{}, func(t *testing.T, s *server) {
+		s.leader.confirm = false
+		c := login(t, s.clients, "x")
+		ls := s.leader.session(t, 0)
+		// Stanza 1 comes before acknowledgements and is not counted.
+		c.send(message("0") + smEnable)
+		if e := c.expect(stanza.NSSM, "enabled"); e.Attr("resume") != "" || e.Attr("id") != "" {
+			t.Errorf("received %s; want no resumption", e)
+		}
+		c.send(smEnable)
+		c.expect(stanza.NSSM, "failed")
+		c.send(message("1") + message("2") + smAsk + smAsk)
+		c.quiet()
+		ls.edge.Confirm(ls.id, 2)
+		c.quiet()
+		ls.edge.Confirm(ls.id, 3)
+		c.expectAck(2)
+		c.quiet()
+		c.send(smAsk)
+		c.expectAck(2)
+
+		// One <r/> a message: each has its answer.
+		c.send(message("3") + smAsk + message("4") + smAsk)
+		c.quiet()
+		ls.edge.Confirm(ls.id, 4)
+		c.expectAck(3)
+		c.quiet()
+		ls.edge.Confirm(ls.id, 5)
+		c.expectAck(4)
+
+		// A confirmation that is too late is answered with what there is,
+		// and later once more.
+		c.send(message("5") + message("6") + smAsk)
+		synctest.Wait()
+		ls.edge.Confirm(ls.id, 6)
+		c.quiet()
+		time.Sleep(s.limits.Ack)
+		c.expectAck(5)
+		ls.edge.Confirm(ls.id, 7)
+		c.expectAck(6)
+
+		// What the edge answers itself counts in its place.
+		c.send(message("7") + "<iq type='set' id='s'><session xmlns='" + nsSession + "'/></iq>" + smAsk)
+		c.expect(stanza.NSClient, "iq")
+		c.quiet()
+		ls.edge.Confirm(ls.id, 8)
+		c.expectAck(8)
+		c.send("<iq type='set' id='s'><session xmlns='" + nsSession + "'/></iq>" + smAsk)
+		c.expect(stanza.NSClient, "iq")
+		c.expectAck(9)
+
+		// The close is worth waiting for what is on its way.
+		c.send(message("8") + "</stream:stream>")
+		c.quiet()
+		ls.edge.Confirm(ls.id, 9)
+		c.expectAck(10)
+		if got := c.expectEnd(); got != "" {
+			t.Errorf("stream error = %s", got)
+		}
+	})
+}
+
+func TestCloseDoesNotWaitForEver(t *testing.T) {
+	bubble(t, Limits{}, func(t *testing.T, s *server) {
+		s.leader.confirm = false
+		c := login(t, s.clients, "x")
+		c.send(smEnable + message("1") + "</stream:stream>")
+		c.expect(stanza.NSSM, "enabled")
+		begin := time.Now()
+		c.expectAck(0)
+		c.expectEnd()
+		if d := time.Since(begin); d != s.limits.Close {
+			t.Errorf("the close took %v; want %v", d, s.limits.Close)
+		}
+	})
+}
+
+func TestDelivered(t *testing.T) {
+	bubble(t, Limits{}, func(t *testing.T, s *server) {
+		c := login(t, s.clients, "x")
+		ls := s.leader.session(t, 0)
+		deliver := func(item link.Item) {
+			ls.edge.Deliver(ls.id, link.Delivery{Stanza: stanza.New(stanza.NSClient, "message"), Item: item})
+		}
+		expect := func(items ...link.Item) {
+			t.Helper()
+			synctest.Wait()
+			if d := cmp.Diff(items, ls.delivered); d != "" {
+				t.Fatalf("delivered items differ (-want +got):\n%s", d)
+			}
+		}
+		deliver(1)
+		c.expect(stanza.NSClient, "message")
+		expect(1)
+		c.send(smEnable)
+		c.expect(stanza.NSSM, "enabled")
+		deliver(0)
+		c.expect(stanza.NSClient, "message")
+		c.quiet()
+		deliver(2)
+		deliver(3)
+		c.expect(stanza.NSClient, "message")
+		if e := c.next(); e.Is(stanza.NSSM, "r") {
+			// Written in two batches.
+			c.expect(stanza.NSClient, "message")
+		} else {
+			c.expect(stanza.NSSM, "r")
+		}
+		c.quiet()
+		expect(1)
+		c.send(smAck(2))
+		// Item 3 is still open, so the server asks again.
+		c.expect(stanza.NSSM, "r")
+		expect(1, 2)
+		// An answer that brings nothing is not asked after.
+		c.send(smAck(2))
+		c.quiet()
+		deliver(4)
+		c.expect(stanza.NSClient, "message")
+		c.expect(stanza.NSSM, "r")
+		c.send(smAck(4))
+		c.quiet()
+		expect(1, 2, 3, 4)
+		c.send(smAck(5))
+		r := c.next()
+		if e := r.Child(stanza.NSSM, "handled-count-too-high"); e.Attr("h") != "5" || e.Attr("send-count") != "4" {
+			t.Errorf("received %s; want handled-count-too-high 5 of 4", r)
+		}
+		c.expectEnd()
+		c.conn.Close()
+		s.leader.waitFor(t, "the close", func() bool { return ls.closed })
+	})
+}
+
+// Without acknowledgements, an item is delivered once written, and not before.
+func TestUnwrittenIsNotDelivered(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Queue = 256 << 10
+	s := start(t, limits)
+	c := dial(t, s.clients)
+	c.directTLS()
+	// From here on the test reads nothing.
+	io.WriteString(c.conn, open(testDomain)+plain("ada", "pencil"))
+	io.WriteString(c.conn, open(testDomain)+"<iq type='set' id='b'><bind xmlns='"+nsBind+"'/></iq>")
+	ls := s.leader.session(t, 0)
+	big := stanza.New(stanza.NSClient, "message").AddText(strings.Repeat("x", 100<<10))
+	item := link.Item(0)
+	for closed := false; !closed; item++ {
+		if item > 1000 {
+			t.Fatal("a session that takes nothing is not cut off")
+		}
+		ls.edge.Deliver(ls.id, link.Delivery{Stanza: big, Item: item + 1})
+		s.leader.mu.Lock()
+		closed = ls.closed
+		s.leader.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
+	s.leader.mu.Lock()
+	defer s.leader.mu.Unlock()
+	if n := len(ls.delivered); link.Item(n) >= item {
+		t.Errorf("%d of %d items delivered to a client that reads nothing", n, item)
+	}
+}
+
+func TestUnackedIsBounded(t *testing.T) {
+	limits := DefaultLimits()
+	limits.Unacked = 100
+	bubble(t, limits, func(t *testing.T, s *server) {
+		c := login(t, s.clients, "x")
+		c.send(smEnable)
+		c.expect(stanza.NSSM, "enabled")
+		ls := s.leader.session(t, 0)
+		for range 101 {
+			ls.edge.Deliver(ls.id, link.Delivery{Stanza: stanza.New(stanza.NSClient, "presence")})
+			synctest.Wait()
+		}
+		s.leader.waitFor(t, "the end of a session that acknowledges nothing", func() bool { return ls.closed })
+	})
+}
+
+func TestWindow(t *testing.T) {
+	bubble(t, Limits{}, func(t *testing.T, s *server) {
+		s.leader.confirm = false
+		c := login(t, s.clients, "x")
+		ls := s.leader.session(t, 0)
+		sent := func() int { s.leader.mu.Lock(); defer s.leader.mu.Unlock(); return len(ls.sent) }
+		go c.try(strings.Repeat(message("m"), 3*s.limits.Window))
+		synctest.Wait()
+		if got := sent(); got != s.limits.Window {
+			t.Fatalf("%d stanzas are with the leader; want %d", got, s.limits.Window)
+		}
+		ls.edge.Confirm(ls.id, 10)
+		synctest.Wait()
+		if got, want := sent(), s.limits.Window+10; got != want {
+			t.Fatalf("%d stanzas are with the leader; want %d", got, want)
+		}
+		// A session that waits for its window can still be ended.
+		ls.edge.End(ls.id, "conflict")
+		if got := c.expectEnd(); got != "conflict" {
+			t.Errorf("stream error = %q; want conflict", got)
+		}
+	})
+}
+
+// TestAccounting drives a session with random steps. An <a/> must never count
+// a stanza that the leader has not confirmed, nor go back; each <r/> is answered
+// by the count of all before it; and each item that the client has acknowledged
+// is delivered, and no other.
+func TestAccounting(t *testing.T) {
+	for seed := range uint64(20) {
+		bubble(t, Limits{}, func(t *testing.T, s *server) {
+			rnd := rand.New(rand.NewPCG(seed, 0))
+			s.leader.confirm = false
+			c := login(t, s.clients, "x")
+			ls := s.leader.session(t, 0)
+			c.send(strings.Repeat(message("before"), rnd.IntN(4)) + smEnable)
+			c.expect(stanza.NSSM, "enabled")
+			synctest.Wait()
+			var (
+				base          = len(ls.sent)
+				confirmed     int   // by the leader
+				places        []int // of the client's stanzas: the leader's number, or that of the one before
+				h             int   // the server's last
+				received      int   // stanzas of the server
+				acked         int   // of them
+				items, wanted []link.Item
+			)
+			place := base
+			// counted is the most that h may be.
+			counted := func() (n int) {
+				for _, p := range places {
+					if p <= confirmed {
+						n++
+					}
+				}
+				return n
+			}
+			take := func() {
+				synctest.Wait()
+				for {
+					select {
+					case r := <-c.in:
+						switch {
+						case r.e == nil:
+							t.Fatalf("seed %d: stream ended: %v", seed, r.err)
+						case r.e.Is(stanza.NSSM, "a"):
+							got, _ := strconv.Atoi(r.e.Attr("h"))
+							if got < h || got > counted() {
+								t.Fatalf("seed %d: h=%d after %d, with %d confirmed", seed, got, h, counted())
+							}
+							h = got
+						case r.e.Name.Space == stanza.NSClient:
+							received++
+							if n, err := strconv.ParseUint(r.e.Attr("item"), 10, 64); err == nil {
+								items = append(items, link.Item(n))
+							} else {
+								items = append(items, 0)
+							}
+						}
+						continue
+					default:
+					}
+					return
+				}
+			}
+			next := link.Item(1)
+			for range 300 {
+				switch rnd.IntN(7) {
+				case 0, 1:
+					if place-confirmed < s.limits.Window-1 {
+						c.send(message("m"))
+						place++
+						places = append(places, place)
+					}
+				case 2:
+					if place-confirmed < s.limits.Window-1 {
+						c.send("<iq type='set' id='s'><session xmlns='" + nsSession + "'/></iq>")
+						places = append(places, place)
+					}
+				case 3:
+					c.send(smAsk)
+				case 4:
+					synctest.Wait()
+					if place > confirmed {
+						confirmed += 1 + rnd.IntN(place-confirmed)
+						ls.edge.Confirm(ls.id, uint64(confirmed))
+					}
+				case 5:
+					e := stanza.New(stanza.NSClient, "message", "item", strconv.FormatUint(uint64(next), 10))
+					ls.edge.Deliver(ls.id, link.Delivery{Stanza: e, Item: next})
+					next++
+				case 6:
+					take()
+					if n := received - acked; n > 0 {
+						n = 1 + rnd.IntN(n)
+						for _, item := range items[acked : acked+n] {
+							if item != 0 {
+								wanted = append(wanted, item)
+							}
+						}
+						acked += n
+						c.send(smAck(acked))
+					}
+				}
+				if rnd.IntN(50) == 0 {
+					time.Sleep(s.limits.Ack)
+				}
+				take()
+			}
+			c.send(smAsk)
+			synctest.Wait()
+			confirmed = place
+			ls.edge.Confirm(ls.id, uint64(place))
+			take()
+			if h != len(places) {
+				t.Errorf("seed %d: at the end h=%d; want %d", seed, h, len(places))
+			}
+			if d := cmp.Diff(wanted, ls.delivered); d != "" {
+				t.Errorf("seed %d: delivered differ (-want +got):\n%s", seed, d)
+			}
+		})
+	}
+}
