@@ -9,14 +9,13 @@ import (
 
 // ethtoolCmd is struct ethtool_cmd of linux/ethtool.h.
 type ethtoolCmd struct {
-	cmd, supported, advertising                   uint32
-	speed                                         uint16
-	duplex, port, phy, transceiver, autoneg, mdio uint8
-	maxTx, maxRx                                  uint32
-	speedHigh                                     uint16
-	mdix, mdixControl                             uint8
-	peer                                          uint32
-	reserved                                      [2]uint32
+	cmd     uint32
+	_       [2]uint32 // supported, advertising
+	speed   uint16
+	_       [4]uint8 // duplex, port, phy_address, transceiver
+	autoneg uint8
+	_       uint8     // mdio_support
+	_       [6]uint32 // maxtxpkt to reserved
 }
 
 // ifreqData is struct ifreq with a pointer (netdevice(7)).

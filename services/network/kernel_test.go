@@ -46,6 +46,10 @@ func TestKernelIsAsConfigured(t *testing.T) {
 		if a.MAC != macA || len(a.Addresses) != 1 || a.Addresses[0].String() != "10.1.0.5/24" || a.MTU != 1500 {
 			t.Errorf("a is %+v", a)
 		}
+		// A veth says that it has a speed and does not negotiate.
+		if a.Autoneg != "off" {
+			t.Errorf("a negotiates: %q; want off", a.Autoneg)
+		}
 		var global, connected bool
 		for _, r := range a.Routes {
 			global = global || r.Global && r.Gateway == addr("10.1.0.1") && r.Destination.Bits() == 0
