@@ -65,7 +65,8 @@ func worldOver(t testing.TB, st *store.Store, s Store) *world {
 	w := &world{t: t, store: st, r: New(Config{Domain: domain, Version: "1.0"}, Deps{Store: s, Log: slog.New(slog.DiscardHandler)})}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- w.r.Run(ctx) }()
+	r := w.r
+	go func() { done <- r.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -94,6 +95,8 @@ type peer struct {
 	seq uint64
 	// auto acknowledges at once what is delivered.
 	auto bool
+	// held is what came with the first presence.
+	held []string
 
 	mu        sync.Mutex
 	got       []link.Delivery
@@ -149,7 +152,7 @@ func (w *world) online(name, resource string, priority int) *peer {
 	w.t.Helper()
 	p := w.connect(name, resource)
 	p.send(fmt.Sprintf("<presence><priority>%d</priority></presence>", priority))
-	p.take()
+	p.held = p.take()
 	return p
 }
 
@@ -288,4 +291,13 @@ func containsAll(s string, parts ...string) bool {
 		}
 	}
 	return true
+}
+
+// drain is what is already here, and then what a take brings.
+func (p *peer) drain() []string {
+	if first := p.held; first != nil {
+		p.held = nil
+		return first
+	}
+	return p.take()
 }
