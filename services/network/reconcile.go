@@ -106,7 +106,10 @@ func reconcile(k Kernel, links map[string]Link, wants map[string]want) error {
 	}
 	names := slices.Sorted(maps.Keys(wants))
 	for _, name := range names {
-		add(takeAway(k, name, links[name], wants[name]))
+		// A server may lease an MTU that the card does not take; the
+		// address is good all the same.
+		add(setMTU(k, name, links[name], wants[name].mtu))
+		add(takeAway(k, links[name], wants[name]))
 	}
 	for _, name := range names {
 		add(bringUp(k, links[name], wants[name]))
@@ -114,14 +117,18 @@ func reconcile(k Kernel, links map[string]Link, wants map[string]want) error {
 	return errors.Join(errs...)
 }
 
-func takeAway(k Kernel, name string, l Link, w want) error {
-	if w.mtu != 0 && w.mtu != l.MTU {
-		if err := k.SetMTU(l.Index, w.mtu); errors.Is(err, unix.EINVAL) {
-			return problem.New(problem.MTURefused, "interface", name, "mtu", fmt.Sprint(w.mtu))
-		} else if err != nil {
-			return err
-		}
+func setMTU(k Kernel, name string, l Link, mtu int) error {
+	if mtu == 0 || mtu == l.MTU {
+		return nil
 	}
+	err := k.SetMTU(l.Index, mtu)
+	if errors.Is(err, unix.EINVAL) {
+		return problem.New(problem.MTURefused, "interface", name, "mtu", fmt.Sprint(mtu))
+	}
+	return err
+}
+
+func takeAway(k Kernel, l Link, w want) error {
 	if !w.keep {
 		routes, err := k.Routes(l.Index)
 		if err != nil {

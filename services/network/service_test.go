@@ -444,6 +444,62 @@ func TestCardThatIsGoneHindersNoOtherChange(t *testing.T) {
 	}
 }
 
+func TestCardThatIsProbedLateKeepsItsName(t *testing.T) {
+	b := newBench(t)
+	b.start()
+	b.stop()
+	// Only a new card is there at first; those known come while the service
+	// makes up its mind.
+	first := card{"eth2", macC, "pci0000:00/0000:00:02.0", "0"}
+	before := fakeSysfs(t, first)
+	after := fakeSysfs(t, first, card{"b", macB, "pci0000:00/0000:00:04.0", "0"}, card{"a", macA, "pci0000:00/0000:00:03.0", "0"})
+	b.sysfs = filepath.Join(t.TempDir(), "sys")
+	next := b.sysfs + ".next"
+	if err := errors.Join(os.Symlink(before, b.sysfs), os.Symlink(after, next)); err != nil {
+		t.Fatal(err)
+	}
+	added := make(chan error)
+	go func() {
+		time.Sleep(2 * settleCheck)
+		added <- os.Rename(next, b.sysfs)
+	}()
+	b.start()
+	if err := <-added; err != nil {
+		t.Fatal(err)
+	}
+	b.kernel.carrier(3, true)
+	b.await("all names", func() bool {
+		d, err := b.store.Load()
+		return err == nil && cmp.Equal(pinsOf(d), map[string]string{"a": macA, "b": macB, "c": macC})
+	})
+}
+
+func TestCloneGetsItsNamesAnew(t *testing.T) {
+	b := newBench(t)
+	if err := b.store.Update(func(d *config.Document) error {
+		set("a", fixed(t, "10.0.0.5/24", "10.0.0.1"))(d)
+		setPins(d, map[string]string{"a": macC, "b": macD})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.start()
+	if got := b.addresses("a"); got != "10.0.0.5/24" {
+		t.Errorf("a has %q; want the address configured", got)
+	}
+	if d, _ := b.store.Load(); !cmp.Equal(pinsOf(d), map[string]string{"a": macA, "b": macB}) {
+		t.Errorf("pins are %v", pinsOf(d))
+	}
+}
+
+func TestLeasedMTUBeyondTheCardCostsNoAddress(t *testing.T) {
+	b := newBench(t)
+	b.dhcp.grant = lease("10.1.0.7/24", "10.1.0.1", "10.1.0.53")
+	b.dhcp.grant.MTU = 60000
+	b.start()
+	b.await("the address", func() bool { return b.addresses("a") == "10.1.0.7/24" })
+}
+
 func TestBrokenDocumentLeavesTheNodeReachable(t *testing.T) {
 	b := newBench(t)
 	b.dhcp.grant = lease("10.1.0.7/24", "10.1.0.1", "10.1.0.53")

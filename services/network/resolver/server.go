@@ -14,6 +14,9 @@ import (
 // maxAsking bounds the questions of other programs that are being answered.
 const maxAsking = 256
 
+// maxTries bounds the search for a port.
+const maxTries = 20
+
 // Server offers a resolver to other programs by UDP and TCP.
 type Server struct {
 	r    *Resolver
@@ -22,20 +25,24 @@ type Server struct {
 	seat chan struct{}
 }
 
-// Listen takes addr ("127.0.0.1:53") for a server; Run must follow.
+// Listen takes addr ("127.0.0.1:53") for a server; Run must follow. With port 0
+// the kernel chooses one that is free for both UDP and TCP.
 func (r *Resolver) Listen(ctx context.Context, addr string) (*Server, error) {
 	var lc net.ListenConfig
-	udp, err := lc.ListenPacket(ctx, "udp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("listen for DNS: %w", err)
-	}
-	// With port 0, TCP takes the one that UDP was given.
-	tcp, err := lc.Listen(ctx, "tcp", udp.LocalAddr().String())
-	if err != nil {
+	for try := 1; ; try++ {
+		udp, err := lc.ListenPacket(ctx, "udp", addr)
+		if err != nil {
+			return nil, fmt.Errorf("listen for DNS: %w", err)
+		}
+		tcp, err := lc.Listen(ctx, "tcp", udp.LocalAddr().String())
+		if err == nil {
+			return &Server{r: r, udp: udp, tcp: tcp, seat: make(chan struct{}, maxAsking)}, nil
+		}
 		udp.Close()
-		return nil, fmt.Errorf("listen for DNS: %w", err)
+		if udp.LocalAddr().String() == addr || try == maxTries {
+			return nil, fmt.Errorf("listen for DNS: %w", err)
+		}
 	}
-	return &Server{r: r, udp: udp, tcp: tcp, seat: make(chan struct{}, maxAsking)}, nil
 }
 
 // Addr is where it listens.

@@ -18,14 +18,12 @@ import (
 // upstream serves h on loopback by UDP and TCP, as another's name server would.
 func upstream(t *testing.T, h dns.HandlerFunc) netip.AddrPort {
 	t.Helper()
-	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	// The resolver's own way to a port that is free for both.
+	l, err := new(Resolver).Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tcp, err := net.Listen("tcp", udp.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	udp, tcp := l.udp, l.tcp
 	for _, s := range []*dns.Server{{PacketConn: udp, Handler: h}, {Listener: tcp, Handler: h}} {
 		started := make(chan struct{})
 		s.NotifyStartedFunc = func() { close(started) }
