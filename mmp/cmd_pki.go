@@ -30,7 +30,7 @@ func pkiFamily() family {
 			example: "pki csr abhiall CN:tptac9.com subjectAltName:cb1.tptac9.com,cb2.tptac9.com,cb3.tptac9.com", need: need, run: csr,
 		}, {
 			usage: "pki selfsigned <basename> [<attribute>...]", args: []arg{textArg, attributeArg}, summary: "make a key and a certificate of its own",
-			help:    "Makes <basename>.key and <basename>.crt, valid two years, for a lab: clients do not know who signed it. Attributes are those of 'pki csr'; without CN: it names the XMPP domain, or else this host.",
+			help:    "Makes <basename>.key and <basename>.crt, valid two years, for a lab: clients do not know who signed it. Attributes are those of 'pki csr'; without CN: it names the XMPP domain and this host.",
 			example: "pki selfsigned lab CN:tptac9.com", need: need, run: selfSigned,
 		}, {
 			usage: "pki sign <csr> <ca-key> <ca-certificate> [<days>]", args: []arg{fileWith(".csr"), keyArg, certificateArg, number(1, pki.MaxDays, 365)},
@@ -143,11 +143,14 @@ func selfSigned(c *call) error {
 		if err != nil {
 			return err
 		}
-		name := d.XMPP.Domain
-		if name == "" {
-			name = d.Hostname
+		switch domain := d.XMPP.Domain; {
+		case domain == "":
+			attributes = append(attributes, "CN:"+d.Hostname)
+		case strings.Contains(d.Hostname, "."):
+			attributes = append(attributes, "CN:"+domain, "subjectAltName:"+d.Hostname)
+		default:
+			attributes = append(attributes, "CN:"+domain, "subjectAltName:"+d.Hostname+"."+domain)
 		}
-		attributes = append(attributes, "CN:"+name)
 	}
 	a, err := pki.ParseAttributes(attributes)
 	if err != nil {

@@ -172,15 +172,18 @@ func (e *editor) start(prompt string) {
 	fmt.Fprint(e.t, prompt)
 }
 
-// finish leaves the line on the screen, with mark after it, and goes below.
+// finish leaves the line on the screen, with mark after it, and goes below. It
+// writes no second prompt: programs that drive a console wait for one.
 func (e *editor) finish(mark string) {
-	e.line.pos = len(e.line.text)
-	e.draw()
+	if e.line.pos < len(e.line.text) {
+		e.line.pos = len(e.line.text)
+		e.draw()
+	}
 	fmt.Fprint(e.t, mark+"\r\n")
 }
 
-// put is the common case, a character at the end of a line that stays on its
-// row, which is just written; anything else draws the line anew.
+// put is the common case, a character at the end of the line, which is just
+// written; anything else draws the line anew.
 func (e *editor) put(k key) {
 	atEnd := e.line.pos == len(e.line.text)
 	if !e.line.edit(k) {
@@ -190,11 +193,14 @@ func (e *editor) put(k key) {
 		e.draw()
 		return
 	}
-	if _, col, _ := e.place(len(e.line.text)); col <= cells(rune(k)) {
-		e.draw()
-		return
+	out := string(rune(k))
+	row, col, _ := e.place(e.line.pos)
+	if col == 0 && row > 0 && cells(rune(k)) > 0 {
+		// A terminal stays in the last column until something follows.
+		out += "\r\n"
 	}
-	fmt.Fprint(e.t, string(rune(k)))
+	e.row = row
+	fmt.Fprint(e.t, out)
 }
 
 // place returns the row and column, counted from the prompt's start, of the
@@ -229,7 +235,6 @@ func (e *editor) draw() {
 	b.WriteString("\r\x1b[J" + e.prompt + string(e.line.text))
 	endRow, endCol, _ := e.place(len(e.line.text))
 	if endCol == 0 && endRow > 0 {
-		// A terminal stays in the last column until something follows.
 		b.WriteString("\r\n")
 	}
 	row, col, _ := e.place(e.line.pos)
@@ -268,6 +273,12 @@ func (e *editor) complete(complete func(string) completion) {
 	}
 	typed := e.line.text[c.start:e.line.pos]
 	if string(typed) != string(shared) && (len(shared) > len(typed) || len(c.candidates) == 1) {
+		if added, ok := strings.CutPrefix(string(shared), string(typed)); ok {
+			for _, r := range added {
+				e.put(key(r))
+			}
+			return
+		}
 		e.line.cut(c.start, e.line.pos)
 		e.line.insert(shared...)
 		e.draw()

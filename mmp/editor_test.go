@@ -74,7 +74,7 @@ func TestEditing(t *testing.T) {
 // TestScreenIsTheLine types at random and compares the screen with a line that
 // was written by itself.
 func TestScreenIsTheLine(t *testing.T) {
-	keys := []string{"a", "b", " ", "ü", "語", left, right, "\x7f", del, home, end, "\x17", "\x1bb", "xyz1234567"}
+	keys := []string{"a", "b", " ", "ü", "語", "\u0301", left, right, "\x7f", del, home, end, "\x17", "\x1bb", "xyz1234567"}
 	for seed := range uint64(60) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		width := 9 + int(seed%13)

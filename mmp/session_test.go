@@ -62,12 +62,30 @@ func TestSession(t *testing.T) {
 	s := startSession(t, admin)
 	s.wait(t, "parley> ")
 	s.does("hostname cb1\r", "SUCCESS\ncb1> |")
-	s.does("xm\tca\tadd cb1\r", "cb1> xmpp callbridge add cb1\nSUCCESS\n***\nCallbridge : cb1\nDomain     : none\nSecret     : kvgP1SRzWVabhi01Ab1\ncb1> |")
-	s.does("half\x03", "cb1> half^C\ncb1> |")
+	s.does("xm\tca\tadd cb1\r", "xmpp callbridge add cb1\nSUCCESS\n***\nCallbridge : cb1\nDomain     : none\nSecret     : kvgP1SRzWVabhi01Ab1\ncb1> |")
+	s.does("half\x03", "half^C\ncb1> |")
 	s.does(up, "cb1> xmpp callbridge add cb1|")
 	s.does("\x15quark\r", "FAILURE: there is no command 'quark'; 'help' lists all\ncb1> |")
-	s.does("exit\r", "cb1> exit\n|")
+	s.does("exit\r", "exit\n|")
 	s.ends()
+}
+
+// TestPromptOncePerLine: a program that waits for the prompt must not see one
+// before the answer.
+func TestPromptOncePerLine(t *testing.T) {
+	s := startSession(t, admin)
+	s.wait(t, "> |")
+	s.does("vers\t\r", "Version : 1.0")
+	s.wait(t, "parley> |")
+	// A line that wraps, too.
+	s.typ(t, "dns lookup a "+strings.Repeat("abcdefghi.", 18)+"example\r")
+	s.wait(t, "NXDOMAIN")
+	s.wait(t, "parley> |")
+	s.typ(t, "exit\r")
+	s.ends()
+	if raw := s.screen.raw.String(); strings.Count(raw, "parley> ") != 2 || strings.Contains(raw, "\x1b") {
+		t.Errorf("written: %q; want one prompt, after the answer, and no control sequences", raw)
+	}
 }
 
 func TestSessionEnds(t *testing.T) {
