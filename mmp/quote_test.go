@@ -98,3 +98,20 @@ func FuzzSplit(f *testing.F) {
 		}
 	})
 }
+
+func TestLine(t *testing.T) {
+	tests := []struct {
+		args []string
+		want string
+	}{
+		{[]string{"xmpp status"}, "xmpp status"},
+		{[]string{"rm", "my file"}, `rm "my file"`},
+		{[]string{"pki", "csr", "x", `O:a"b`}, `pki csr x "O:a\"b"`},
+		{nil, ""},
+	}
+	for _, tt := range tests {
+		if got := Line(tt.args); got != tt.want {
+			t.Errorf("Line(%q) = %q; want %q", tt.args, got, tt.want)
+		}
+	}
+}

@@ -14,9 +14,9 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
+	"parley/mmp"
 	"parley/services/node"
 )
 
@@ -54,7 +54,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		err = runNode(ctx, flags, args, state, stdout, stderr)
 	case "mmp":
 		if err = parse(flags, args, state); err == nil {
-			return node.Exec(ctx, *state, strings.Join(flags.Args(), " "), stdin, stdout, stderr)
+			return node.Exec(ctx, *state, mmp.Line(flags.Args()), stdin, stdout, stderr)
 		}
 	case "put":
 		if err = parse(flags, args, state); err == nil {
