@@ -34,18 +34,19 @@ func consoles(sys string) []string {
 // screens is the terminals of all consoles as one that is only written. A
 // terminal that takes no more (a serial line held by flow control) loses text
 // rather than hold init up.
+//
+// They are opened for each write: the end of a session hangs its terminal up,
+// for every descriptor of it.
 type screens struct {
-	mu  sync.Mutex
-	fds []int
+	mu    sync.Mutex
+	paths []string
 }
 
-func (s *screens) open(dev string, names []string) {
+func (s *screens) use(dev string, names []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, n := range names {
-		if fd, err := unix.Open(filepath.Join(dev, n), unix.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0); err == nil {
-			s.fds = append(s.fds, fd)
-		}
+		s.paths = append(s.paths, filepath.Join(dev, n))
 	}
 }
 
@@ -53,8 +54,13 @@ func (s *screens) open(dev string, names []string) {
 func (s *screens) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, fd := range s.fds {
+	for _, path := range s.paths {
+		fd, err := unix.Open(path, unix.O_WRONLY|unix.O_NOCTTY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+		if err != nil {
+			continue
+		}
 		_ = writeAll(fd, p)
+		unix.Close(fd)
 	}
 	return len(p), nil
 }

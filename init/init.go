@@ -167,12 +167,13 @@ func (i *Init) boot(spawn func(func(context.Context))) error {
 	}
 	i.configure()
 	i.ttys = consoles(i.path("sys"))
-	i.phases.out.open(i.path("dev"), i.ttys)
+	i.phases.out.use(i.path("dev"), i.ttys)
 	kernel := initapi.KernelRelease()
 	i.mu.Lock()
 	i.status = initapi.Status{Version: i.cfg.Version, Kernel: kernel, Booted: time.Now().Add(-i.kernel.Uptime())}
 	i.mu.Unlock()
 	i.phases.say(fmt.Sprintf("Parley %s on Linux %s", i.cfg.Version, kernel))
+	i.gatherRandomness()
 	if err := i.loadModules(kernel, spawn); err != nil {
 		return err
 	}
@@ -188,6 +189,22 @@ func (i *Init) boot(spawn func(func(context.Context))) error {
 		return err
 	}
 	return i.start(spawn)
+}
+
+// gatherRandomness asks for a random number and waits for it, but lets the
+// boot go on. A processor without RDRAND has no randomness after power-on, and
+// the kernel makes some (from timing jitter) only while somebody waits; those
+// who ask without waiting would be refused for ever. The goroutine is not
+// waited for: nothing can interrupt it.
+func (i *Init) gatherRandomness() {
+	start := i.kernel.Uptime()
+	go i.guard(func() {
+		if err := i.kernel.Randomness(); err != nil {
+			i.log.Error("random numbers", "err", err)
+			return
+		}
+		i.log.Info("random numbers are good", "after", i.kernel.Uptime()-start)
+	})
 }
 
 // loadModules loads the drivers of what is there, and goes on to do so for
@@ -229,11 +246,17 @@ func (i *Init) loadModules(release string, spawn func(func(context.Context))) er
 			i.log.Error("device events", "err", err)
 		}
 	})
-	// No device asks for the file system of the state partition.
-	if err := loader.Request("fs-ext4"); err != nil && !errors.Is(err, module.ErrUnknown) {
-		report(err)
-	}
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go i.guard(func() {
+		defer wg.Done()
+		// No device asks for the file system of the state partition.
+		if err := loader.Request("fs-ext4"); err != nil && !errors.Is(err, module.ErrUnknown) {
+			report(err)
+		}
+	})
 	loader.Coldplug(i.path("sys"), report)
+	wg.Wait()
 	spawn(buttons.scan)
 	end(fmt.Sprintf("%d loaded", loader.Loaded()))
 	return nil

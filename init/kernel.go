@@ -24,6 +24,8 @@ type Kernel interface {
 	Unmount(target string) error
 	// Sync writes everything to the disks; it may take long.
 	Sync()
+	// Randomness returns when the kernel's random numbers are good.
+	Randomness() error
 	SetHostname(name string) error
 	// LoopbackUp switches the interface lo on.
 	LoopbackUp() error
@@ -48,6 +50,16 @@ func (linux) Mount(source, target, fstype string, flags uintptr, data string) er
 func (linux) Unmount(target string) error { return unix.Unmount(target, 0) }
 
 func (linux) Sync() { unix.Sync() }
+
+func (linux) Randomness() error {
+	for {
+		var b [1]byte
+		_, err := unix.Getrandom(b[:], 0)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
 
 func (linux) SetHostname(name string) error { return unix.Sethostname([]byte(name)) }
 

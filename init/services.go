@@ -26,9 +26,13 @@ func (i *Init) specs(ttys []string, memory int64) []supervise.Spec {
 	all := []supervise.Spec{
 		{
 			Name: "network",
-			// CAP_DAC_OVERRIDE: it pins MACs in live.json, which belongs to
-			// the console's account. CAP_SYS_ADMIN: the host name.
-			Capabilities: []uintptr{unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_NET_BIND_SERVICE, unix.CAP_DAC_OVERRIDE, unix.CAP_SYS_ADMIN},
+			// It pins MACs in live.json, which belongs and is left to the
+			// console's account: CAP_DAC_OVERRIDE, CAP_CHOWN, CAP_FOWNER.
+			// CAP_SYS_ADMIN is for the host name.
+			Capabilities: []uintptr{
+				unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_NET_BIND_SERVICE,
+				unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_SYS_ADMIN,
+			},
 			Groups:       []uint32{state.Parley},
 			Memory:       128 * mib, Tasks: 64, OOMScore: -900, StopWait: 5 * time.Second,
 		},

@@ -195,6 +195,8 @@ func (p *process) Wait() Exit {
 
 func (p *process) Terminate() { _ = p.Signal(unix.SIGTERM) }
 
+func (p *process) Abort() { _ = p.Signal(unix.SIGQUIT) }
+
 func (p *process) Kill() {
 	_ = p.Process.Kill()
 	p.killRest()

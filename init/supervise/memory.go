@@ -83,6 +83,9 @@ func (p *MemoryProcess) Terminate() {
 	}
 }
 
+// Abort implements Process.
+func (p *MemoryProcess) Abort() { p.note("abort") }
+
 // Kill implements Process.
 func (p *MemoryProcess) Kill() {
 	p.note("kill")

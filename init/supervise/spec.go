@@ -77,6 +77,9 @@ type Process interface {
 	Wait() Exit
 	// Terminate asks it to end.
 	Terminate()
+	// Abort ends it with a trace of what it was doing, which is how a Go
+	// program answers SIGQUIT.
+	Abort()
 	// Kill ends it and all that it started.
 	Kill()
 }

@@ -20,6 +20,8 @@ const (
 	stableAfter = time.Minute
 	// A session that lasted as long ended because somebody was done with it.
 	sessionAfter = time.Second
+	// abortWait is for the trace of a service that does not stop.
+	abortWait = time.Second
 )
 
 // Supervisor keeps services running.
@@ -221,6 +223,13 @@ func (s *service) watch(ctx context.Context, p Process) (Exit, chan struct{}) {
 	case <-timer.C:
 	}
 	s.log.Warn("service does not stop; killing it", "service", s.spec.Name, "waited", s.spec.StopWait)
+	p.Abort()
+	timer.Reset(abortWait)
+	select {
+	case e := <-exited:
+		return e, request
+	case <-timer.C:
+	}
 	p.Kill()
 	return <-exited, request
 }

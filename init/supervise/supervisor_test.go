@@ -108,12 +108,12 @@ func TestOrderOfStartAndStop(t *testing.T) {
 			Spec{Name: "gone"}, Spec{Name: "sshd", StopWait: time.Second})
 		at := time.Now()
 		stop()
-		want := []string{"start network", "start xmpp", "broken gone", "start sshd", "term sshd", "term xmpp", "kill xmpp", "term network"}
+		want := []string{"start network", "start xmpp", "broken gone", "start sshd", "term sshd", "term xmpp", "abort xmpp", "kill xmpp", "term network"}
 		if diff := cmp.Diff(want, m.Log()); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
-		if took := time.Since(at); took != 10*time.Second {
-			t.Errorf("stop took %v; want the deadline of xmpp", took)
+		if took := time.Since(at); took != 11*time.Second {
+			t.Errorf("stop took %v; want the deadlines of xmpp", took)
 		}
 	})
 }
