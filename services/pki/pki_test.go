@@ -3,6 +3,7 @@ package pki
 import (
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"os/exec"
@@ -565,6 +566,9 @@ func FuzzParse(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(text)
+		// The fuzzer cannot see through Base64, so it gets the DER as well.
+		block, _ := pem.Decode(text)
+		f.Add(block.Bytes)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := parse("f", data)

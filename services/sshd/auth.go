@@ -66,7 +66,7 @@ func (s *Server) password(conn gossh.ConnMetadata, password string) (*gossh.Perm
 	if err == nil {
 		return s.granted(conn, "password")
 	}
-	s.log.Warn("login failed", "user", conn.User(), "source", source, "reason", problem.CodeOf(err))
+	s.denied(conn, problem.CodeOf(err))
 	if problem.CodeOf(err) == problem.AccountDenied {
 		return nil, err
 	}
@@ -75,6 +75,19 @@ func (s *Server) password(conn gossh.ConnMetadata, password string) (*gossh.Perm
 		err = problem.New(problem.Internal, "service", "sshd", "detail", "accounts cannot be read or written")
 	}
 	return nil, &gossh.BannerError{Err: err, Message: "FAILURE: " + problem.Text(err) + "\r\n"}
+}
+
+// denied records a failed login. A name that does not exist is left out, since
+// people type passwords there.
+func (s *Server) denied(conn gossh.ConnMetadata, why problem.Code) {
+	name, source := conn.User(), conn.RemoteAddr().String()
+	if _, err := s.deps.Accounts.Lookup(name); err != nil {
+		name = "(unknown)"
+	}
+	s.log.Warn("login failed", "user", name, "source", source, "reason", why)
+	if err := s.deps.Journal.Audit(name, source, "login by password", journal.Denied); err != nil {
+		s.log.Error("audit a failed login", "error", err)
+	}
 }
 
 // offeredKey says whether a key would do; the client has not signed yet.

@@ -42,6 +42,11 @@ func TestLockoutSaysUntilWhen(t *testing.T) {
 			t.Errorf("banner for %s = %q; want %q", user, banner.String(), want)
 		}
 	}
+	for _, name := range []string{"carol", "(unknown)"} {
+		if line := name + ": login by password: permission denied"; !n.audit.has(line) {
+			t.Errorf("audit = %q; want %q", n.audit.lines, line)
+		}
+	}
 	if _, err := n.dial("otto"); err != nil {
 		t.Errorf("login of another user = %v; want nil", err)
 	}
