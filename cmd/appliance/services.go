@@ -3,9 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
-	"time"
+	"os"
 
 	"parley/init/state"
 	"parley/mmp"
@@ -16,33 +17,45 @@ import (
 	"parley/services/xmpp"
 )
 
-// errNoTTY says that console was called without a name.
-var errNoTTY = errors.New("name the tty")
-
-// logger writes lines to stderr, where init files them.
-func logger(std streams) *slog.Logger { return journal.NewStream(std.err).Logger(slog.LevelInfo) }
+// The services run under the accounts that init gives them, each with the one
+// configuration of the image, and write their log to stderr, where init files
+// it.
 
 func runNetwork(ctx context.Context, _ []string, std streams) error {
+	log := journal.NewStream(std.err).Logger(slog.LevelInfo)
 	store := config.NewStore(config.AppliancePaths().Live())
-	return network.New(network.ApplianceConfig(state.Parley), network.Machine(store, logger(std))).Run(ctx)
+	return network.New(network.ApplianceConfig(state.Parley), network.Machine(store, log)).Run(ctx)
 }
 
 func runXMPP(ctx context.Context, _ []string, std streams) error {
+	log := journal.NewStream(std.err).Logger(slog.LevelInfo)
 	paths := config.AppliancePaths()
-	return xmpp.New(xmpp.Config{Paths: paths, Group: state.Parley, Version: version},
-		xmpp.Deps{Config: config.NewStore(paths.Live()), Listen: network.ListenDevices, Log: logger(std)}).Run(ctx)
+	return xmpp.New(
+		xmpp.Config{Paths: paths, Group: state.Parley, Version: version},
+		xmpp.Deps{Config: config.NewStore(paths.Live()), Listen: network.ListenDevices, Log: log},
+	).Run(ctx)
 }
+
+// sshPort is on all interfaces: an operator must get in whatever is set up.
+const sshPort = ":22"
 
 func runSSHD(ctx context.Context, _ []string, std streams) error {
+	j := journal.NewStream(std.err)
 	listen := func(ctx context.Context) ([]net.Listener, error) {
-		var lc net.ListenConfig
-		l, err := lc.Listen(ctx, "tcp", ":22")
-		return []net.Listener{l}, err
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", sshPort)
+		if err != nil {
+			return nil, fmt.Errorf("listen for SSH: %w", err)
+		}
+		return []net.Listener{l}, nil
 	}
-	return desk(std).SSH(listen, logger(std)).Run(ctx)
+	return node.NewDesk(config.AppliancePaths(), j).SSH(listen, j.Logger(slog.LevelInfo)).Run(ctx)
 }
 
-// runConsole is logins on a tty, one after the other; init starts it anew.
+// errNoTTY says that console was called without the name of its terminal.
+var errNoTTY = errors.New("name the terminal")
+
+// runConsole is one session on the terminal that is its stdin; init starts the
+// next one.
 func runConsole(ctx context.Context, args []string, std streams) error {
 	if len(args) != 1 {
 		return errNoTTY
@@ -52,17 +65,9 @@ func runConsole(ctx context.Context, args []string, std streams) error {
 		return err
 	}
 	defer tty.Close()
-	stop := context.AfterFunc(ctx, func() { tty.SetReadDeadline(time.Now()) })
-	defer stop()
-	console := desk(std).Console
-	for ctx.Err() == nil {
-		if err := console.Login(ctx, tty); err != nil {
-			return err
-		}
+	err = node.NewDesk(config.AppliancePaths(), journal.NewStream(std.err)).Console.Login(ctx, tty)
+	if ctx.Err() != nil || errors.Is(err, os.ErrClosed) {
+		return nil
 	}
-	return nil
-}
-
-func desk(std streams) *node.Desk {
-	return node.NewDesk(config.AppliancePaths(), journal.NewStream(std.err))
+	return err
 }
