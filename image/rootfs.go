@@ -22,10 +22,11 @@ const (
 // Programs of the image: one binary that goes by the name it is called by.
 const applianceProgram = "bin/appliance"
 
+// modprobe is not at the kernel's default path, see grub.cfg.
 var applianceNames = []string{
 	"init",
-	"bin/console", "bin/network", "bin/sshd", "bin/xmpp",
-	"sbin/modprobe", "sbin/poweroff", "sbin/reboot",
+	"bin/console", "bin/modprobe", "bin/network", "bin/sshd", "bin/xmpp",
+	"sbin/poweroff", "sbin/reboot",
 }
 
 // The uids of services/config and init: each service that needs no root has its
