@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// countdown is how long a fatal error stays on the screen.
-const countdown = 10
+// fatalWait is how many seconds a fatal error stays on the screen.
+const fatalWait = 10
 
 // guard wraps every goroutine of init: a panic that ended PID 1 would be a
 // kernel panic, with the state partition mounted and the reason scrolled off.
@@ -35,15 +35,19 @@ func (i *Init) fatal(why, detail string) {
 				_ = i.kernel.Mount("", i.cfg.Paths.State, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")
 			}
 		})
-		for n := countdown; n > 0; n-- {
-			fmt.Fprintf(i.phases.out, "\rRestarting in %2d s ", n)
-			time.Sleep(time.Second)
-		}
-		fmt.Fprint(i.phases.out, "\r\n")
+		i.countdown()
 		if err := i.kernel.Restart(); err != nil {
 			fmt.Fprintf(i.phases.out, "Restart failed: %v. Switch the machine off.\r\n", err)
 		}
 	})
+}
+
+func (i *Init) countDown() {
+	for n := fatalWait; n > 0; n-- {
+		fmt.Fprintf(i.phases.out, "\rRestarting in %2d s ", n)
+		time.Sleep(time.Second)
+	}
+	fmt.Fprint(i.phases.out, "\r\n")
 }
 
 func screen(why, detail string) string {

@@ -75,7 +75,9 @@ type Init struct {
 	journal *logs
 	phases  *phases
 	reaper  *supervise.Reaper
-	once    sync.Once
+	// once: one fatal error is enough. countdown shows it for a while.
+	once      sync.Once
+	countdown func()
 
 	// ctx ends when a stop was asked for, which is in requests.
 	ctx      context.Context
@@ -103,6 +105,7 @@ func New(cfg Config, deps Deps) *Init {
 		cfg: cfg, deps: deps, kernel: deps.Kernel, journal: newLogs(), reaper: supervise.NewReaper(),
 		requests: make(chan power, 1), devices: make(chan struct{}, 1),
 	}
+	i.countdown = i.countDown
 	i.log = i.journal.Logger(slog.LevelInfo).With("component", "init")
 	i.phases = &phases{out: &screens{}, uptime: deps.Kernel.Uptime, note: func(line string) { i.log.Info(line) }}
 	return i

@@ -63,10 +63,9 @@ func appendRecord(path string, r Record) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read boot record: %w", err)
 	}
+	// What follows the last line's end is nothing, or half a line.
 	lines := bytes.SplitAfter(old, []byte{'\n'})
-	if last := len(lines) - 1; last >= 0 && len(lines[last]) == 0 {
-		lines = lines[:last]
-	}
+	lines = lines[:len(lines)-1]
 	if extra := len(lines) + 1 - maxRecords; extra > 0 {
 		lines = lines[extra:]
 	}

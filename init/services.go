@@ -33,8 +33,8 @@ func (i *Init) specs(ttys []string, memory int64) []supervise.Spec {
 				unix.CAP_NET_ADMIN, unix.CAP_NET_RAW, unix.CAP_NET_BIND_SERVICE,
 				unix.CAP_DAC_OVERRIDE, unix.CAP_CHOWN, unix.CAP_FOWNER, unix.CAP_SYS_ADMIN,
 			},
-			Groups:       []uint32{state.Parley},
-			Memory:       128 * mib, Tasks: 64, OOMScore: -900, StopWait: 5 * time.Second,
+			Groups: []uint32{state.Parley},
+			Memory: 128 * mib, Tasks: 64, OOMScore: -900, StopWait: 5 * time.Second,
 		},
 		{
 			Name: "xmpp", UID: state.XMPP, GID: state.XMPP, Groups: []uint32{state.Parley},
