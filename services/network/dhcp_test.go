@@ -199,24 +199,30 @@ func (s *shortServer) count(what string) (n int) {
 // start serves on the other end of the cable.
 func (s *shortServer) start(l *lan, peer string) {
 	l.t.Helper()
-	conns := make(chan net.PacketConn)
-	go func() {
-		// The thread is of the other namespace now, and ends with this.
-		runtime.LockOSThread()
-		ns, err := netns.GetFromPid(l.pid)
-		if err == nil {
-			err = netns.Set(ns)
-		}
-		if err != nil {
-			panic(err)
-		}
-		conn, err := server4.NewIPv4UDPConn(peer, &net.UDPAddr{Port: 67})
-		if err != nil {
-			panic(err)
-		}
-		conns <- conn
-	}()
-	conn := <-conns
+	// The socket stays in the namespace that it was made in. The thread must
+	// come back, and live: programs that it started would die with it.
+	runtime.LockOSThread()
+	here, err := netns.Get()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer here.Close()
+	there, err := netns.GetFromPid(l.pid)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer there.Close()
+	if err := netns.Set(there); err != nil {
+		l.t.Fatal(err)
+	}
+	conn, listenErr := server4.NewIPv4UDPConn(peer, &net.UDPAddr{Port: 67})
+	if err := netns.Set(here); err != nil {
+		l.t.Fatal(err)
+	}
+	runtime.UnlockOSThread()
+	if listenErr != nil {
+		l.t.Fatal(listenErr)
+	}
 	server, err := server4.NewServer(peer, nil, s.serve, server4.WithConn(conn))
 	if err != nil {
 		l.t.Fatal(err)
