@@ -110,7 +110,8 @@ func (p *peer) authenticate(ch sasl.Channel) (string, error) {
 	if err := p.send(authFeatures(p.edge.sasl.Mechanisms(ch), ch)); err != nil {
 		return "", err
 	}
-	for failures := 0; ; {
+	wrong := 0
+	for range maxExchanges {
 		e, err := p.scanner.Next()
 		if err != nil {
 			return "", err
@@ -125,8 +126,11 @@ func (p *peer) authenticate(ch sasl.Channel) (string, error) {
 			if err := p.send(failure(f)); err != nil {
 				return "", err
 			}
-			if failures++; failures >= p.edge.limits.Attempts {
-				return "", &stream.Error{Condition: stream.PolicyViolation, Text: "too many attempts to authenticate"}
+			if f == sasl.NotAuthorized {
+				wrong++
+			}
+			if wrong >= p.edge.limits.Attempts {
+				break
 			}
 			continue
 		}
@@ -135,7 +139,13 @@ func (p *peer) authenticate(ch sasl.Channel) (string, error) {
 		}
 		return local, p.send(success)
 	}
+	return "", &stream.Error{Condition: stream.PolicyViolation, Text: "too many attempts to authenticate"}
 }
+
+// maxExchanges on one connection. It leaves clients room to go through the
+// mechanisms for one that they have in common with us: slixmpp before 1.8.5
+// gets to PLAIN last, since it binds to tls-unique, which TLS 1.3 has not.
+const maxExchanges = 10
 
 func authFeatures(mechanisms []string, ch sasl.Channel) *stanza.Element {
 	ms := stanza.New(nsSASL, "mechanisms")

@@ -58,7 +58,7 @@ type Limits struct {
 	// Queue is the most bytes that wait to be written to a peer, Unacked
 	// the most stanzas that it has not acknowledged.
 	Queue, Unacked int
-	// Attempts at authenticating that may fail on one connection.
+	// Attempts are the wrong passwords that one connection may try.
 	Attempts int
 	// Strangers are connections that have not authenticated: in all, and
 	// from one address.

@@ -288,7 +288,7 @@ func (d *pipeDialer) dial() (net.Conn, error) {
 	}
 }
 
-func startOn(t testing.TB, clients, components dialer, limits Limits) *server {
+func startOn(t testing.TB, clients, components dialer, limits Limits, tune ...func(*Edge)) *server {
 	s := &server{leader: newLeader(), clients: clients, components: components}
 	cert := testAuthority().cert
 	s.Edge = New(Config{Domain: testDomain, SaltKey: []byte("salt"), Limits: limits}, Deps{
@@ -298,6 +298,9 @@ func startOn(t testing.TB, clients, components dialer, limits Limits) *server {
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return &cert, nil },
 		Log:         slog.New(slog.DiscardHandler),
 	})
+	for _, f := range tune {
+		f(s.Edge)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	serve := func(f func(context.Context, net.Listener) error, l net.Listener) {
@@ -315,8 +318,8 @@ func startOn(t testing.TB, clients, components dialer, limits Limits) *server {
 }
 
 // start serves on loopback.
-func start(t testing.TB, limits Limits) *server {
-	return startOn(t, listenTCP(t), listenTCP(t), limits)
+func start(t testing.TB, limits Limits, tune ...func(*Edge)) *server {
+	return startOn(t, listenTCP(t), listenTCP(t), limits, tune...)
 }
 
 // client is the test's end of a connection. A goroutine reads all the time, so

@@ -55,9 +55,10 @@ func (x *Exchange) scramFirst(ctx context.Context, in string) ([]byte, error) {
 	switch {
 	case lookupErr != nil:
 		return nil, lookupErr
-	case err != nil && strings.HasPrefix(out, "e=") && out != scram.ErrInvalidEncoding && out != scram.ErrInvalidUsernameEncoding:
-		return nil, NotAuthorized
 	case err != nil:
+		// A binding that was not offered, and a client's "y" where -PLUS was
+		// (the downgrade of RFC 5802 §6), are here too. No password has been
+		// tried, so this is not NotAuthorized.
 		return nil, MalformedRequest
 	}
 	return []byte(out), x.checkAuthzid(x.conversation.AuthzID())

@@ -15,7 +15,7 @@ import (
 // Failure is why an exchange failed: a defined condition of RFC 6120 §6.5.
 type Failure string
 
-// The failures in use.
+// The failures in use. NotAuthorized alone says that a password was tried.
 const (
 	Aborted            Failure = "aborted"
 	EncryptionRequired Failure = "encryption-required"

@@ -115,8 +115,8 @@ func TestSCRAM(t *testing.T) {
 		{"name that cannot be", "SCRAM-SHA-256", "a b", "pencil", "", none, "", NotAuthorized},
 		{"store failed", "SCRAM-SHA-256", "broken", "pencil", "", none, "", TemporaryFailure},
 		{"binding of another connection", "SCRAM-SHA-256-PLUS", "ada", "pencil", "", other, "", NotAuthorized},
-		{"binding not offered", "SCRAM-SHA-256-PLUS", "ada", "pencil", "", unique, "", NotAuthorized},
-		{"downgrade: y though PLUS was offered", "SCRAM-SHA-256", "ada", "pencil", "", exporter, "", NotAuthorized},
+		{"binding not offered", "SCRAM-SHA-256-PLUS", "ada", "pencil", "", unique, "", MalformedRequest},
+		{"downgrade: y though PLUS was offered", "SCRAM-SHA-256", "ada", "pencil", "", exporter, "", MalformedRequest},
 		{"unknown mechanism", "SCRAM-SHA-512", "ada", "pencil", "", none, "", InvalidMechanism},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

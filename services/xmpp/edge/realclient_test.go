@@ -1,0 +1,127 @@
+package edge
+
+import (
+	"crypto/tls"
+	"net"
+	"strconv"
+	"testing"
+
+	"parley/services/xmpp/link"
+	"parley/services/xmpp/realclient"
+	"parley/services/xmpp/stanza"
+)
+
+// echo has the fake leader answer as much as real clients need: empty results
+// for their IQs, and their messages back.
+func (l *fakeLeader) echo(s *fakeSession, _ uint64, e *stanza.Element) {
+	var answer *stanza.Element
+	switch kind := e.Attr("type"); {
+	case e.Name.Local == "iq" && (kind == "get" || kind == "set"):
+		answer = stanza.Result(e)
+		if q := e.First(); q != nil && kind == "get" {
+			answer.Add(stanza.New(q.Name.Space, q.Name.Local))
+		}
+	case e.Name.Local == "message" && kind != "error":
+		answer = stanza.New(stanza.NSClient, "message", "type", kind, "id", e.Attr("id"), "from", e.Attr("to"), "to", s.jid.String())
+		answer.Nodes = e.Nodes
+	default:
+		return
+	}
+	item := link.Item(0)
+	if answer.Name.Local == "message" {
+		item = 1
+	}
+	s.edge.Deliver(s.id, link.Delivery{Stanza: answer, Item: item})
+}
+
+func hostPort(t *testing.T, l net.Listener) (string, int) {
+	host, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return host, n
+}
+
+// oldTLS has the server speak TLS 1.2, where there is tls-unique, the only
+// binding that slixmpp knows.
+func oldTLS(e *Edge) { e.clientTLS.MaxVersion = tls.VersionTLS12 }
+
+// TestRealClients logs in libraries that we did not write, and has a message go
+// round.
+func TestRealClients(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		library realclient.Library
+		direct  bool
+		// mechanism is what the client is told to use, used what it does.
+		mechanism, used string
+		tune            []func(*Edge)
+	}{
+		{"slixmpp", realclient.Slixmpp, false, "", "PLAIN", nil},
+		{"slixmpp TLS 1.2", realclient.Slixmpp, false, "", "SCRAM-SHA-256-PLUS", []func(*Edge){oldTLS}},
+		{"slixmpp TLS 1.2 direct, SHA-1-PLUS", realclient.Slixmpp, true, "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1-PLUS", []func(*Edge){oldTLS}},
+		{"aioxmpp", realclient.Aioxmpp, false, "", "", nil},
+		{"aioxmpp direct TLS", realclient.Aioxmpp, true, "", "", nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := start(t, Limits{}, tt.tune...)
+			s.leader.onSend = s.leader.echo
+			host, port := hostPort(t, s.clients)
+			c := realclient.Start(t, realclient.Config{
+				Library: tt.library, JID: "ada@" + testDomain, Password: "pencil", Host: host, Port: port, CA: caFile(t),
+				DirectTLS: tt.direct, Mechanism: tt.mechanism,
+			})
+			if e := c.AwaitKind("connected"); e.Mechanism != tt.used {
+				t.Errorf("mechanism = %s; want %s", e.Mechanism, tt.used)
+			}
+			c.Do("send", "bob@"+testDomain, "hello", "m1")
+			c.Await("the echo", func(e realclient.Event) bool { return e.Event == "message" && e.Body == "hello" })
+			ls := s.leader.session(t, 0)
+			s.leader.waitFor(t, "the delivery", func() bool { return len(ls.delivered) > 0 })
+			c.Do("quit")
+			s.leader.waitFor(t, "the close", func() bool { return ls.closed })
+			// slixmpp asks now and then only, so this may come at the close.
+			c.Await("the acknowledgement", func(e realclient.Event) bool { return e.Event == "acked" && e.ID == "m1" })
+		})
+	}
+}
+
+func TestRealClientWrongPassword(t *testing.T) {
+	s := start(t, Limits{})
+	host, port := hostPort(t, s.clients)
+	c := realclient.Start(t, realclient.Config{Library: realclient.Slixmpp, JID: "ada@" + testDomain, Password: "wrong", Host: host, Port: port, CA: caFile(t)})
+	if e := c.AwaitKind("failed"); e.Reason != "auth" {
+		t.Errorf("failed for %s; want auth", e.Reason)
+	}
+}
+
+// TestRealComponent has slixmpp be a component: let in with the secret, and
+// refused with another.
+func TestRealComponent(t *testing.T) {
+	s := start(t, Limits{})
+	s.leader.onSend = s.leader.echo
+	host, port := hostPort(t, s.components)
+	run := func(t *testing.T, secret string) *realclient.Client {
+		return realclient.Start(t, realclient.Config{Library: realclient.Slixmpp, JID: "bridge." + testDomain, Password: secret,
+			Host: host, Port: port, CA: caFile(t), Component: true})
+	}
+	t.Run("secret", func(t *testing.T) {
+		c := run(t, "s3cret")
+		c.AwaitKind("connected")
+		c.Do("send", "ada@"+testDomain, "hello", "m1")
+		c.Await("the echo", func(e realclient.Event) bool { return e.Event == "message" && e.Body == "hello" })
+		c.Do("quit")
+		ls := s.leader.session(t, 0)
+		s.leader.waitFor(t, "the close", func() bool { return ls.closed })
+	})
+	t.Run("wrong secret", func(t *testing.T) {
+		c := run(t, "secret")
+		if e := c.AwaitKind("stream-error"); e.Condition != "not-authorized" {
+			t.Errorf("stream error = %s; want not-authorized", e.Condition)
+		}
+	})
+}
