@@ -176,10 +176,10 @@ func (i *Init) boot(spawn func(func(context.Context))) error {
 	i.status = initapi.Status{Version: i.cfg.Version, Kernel: kernel, Booted: time.Now().Add(-i.kernel.Uptime())}
 	i.mu.Unlock()
 	i.phases.say(fmt.Sprintf("Parley %s on Linux %s", i.cfg.Version, kernel))
-	i.gatherRandomness()
 	if err := i.loadModules(kernel, spawn); err != nil {
 		return err
 	}
+	i.gatherRandomness()
 	end := i.phases.begin("system")
 	if err := i.mountLate(); err != nil {
 		return err
@@ -195,10 +195,10 @@ func (i *Init) boot(spawn func(func(context.Context))) error {
 }
 
 // gatherRandomness asks for a random number and waits for it, but lets the
-// boot go on. A processor without RDRAND has no randomness after power-on, and
-// the kernel makes some (from timing jitter) only while somebody waits; those
-// who ask without waiting would be refused for ever. The goroutine is not
-// waited for: nothing can interrupt it.
+// boot go on. A machine without RDRAND or virtio-rng has no randomness after
+// power-on, and the kernel makes some (from timing jitter) only while somebody
+// waits; those who ask without waiting, as the DHCP client does, would be
+// refused for ever. The goroutine is not waited for: nothing can interrupt it.
 func (i *Init) gatherRandomness() {
 	start := i.kernel.Uptime()
 	go i.guard(func() {
