@@ -11,8 +11,12 @@ EPOCH   ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
 PACKAGES := ca-certificates dpkg e2fsck-static grub-common grub-efi-amd64-bin grub-pc-bin \
 	mtools ovmf qemu-system-x86 tzdata xorriso zstd
 
-SOURCES := go.mod go.sum $(shell find cmd image init mmp qemu services -name '*.go' -not -name '*_test.go') \
-	image/grub.cfg image/modules.txt
+# And for the tests: clients and tools that we did not write.
+TEST_PACKAGES := dnsmasq-base e2fsprogs gcc iproute2 libc6-dev openssh-client openssl \
+	putty-tools python3-aioxmpp python3-slixmpp sshpass
+
+SOURCES := go.mod go.sum $(shell find cmd image init mmp qemu services -type f \
+	-not -name '*_test.go' -not -path '*/testdata/*' -not -name '*.md')
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -52,9 +56,30 @@ run: check-go deps iso ## build the image and boot it in QEMU, the console on th
 	@$(GO) build -o $(BUILD)/boot ./cmd/boot
 	@$(BUILD)/boot -iso $(ISO) -state $(BUILD)/state.img $(BOOTFLAGS)
 
+.PHONY: test
+test: check-go test-deps ## unit, in-process, real-client and boot tests
+	$(GO) test -race -timeout 15m ./...
+	$(MAKE) test-boot
+
+.PHONY: test-deps
+test-deps: ## install the Debian packages that the tests need
+	@image/deps $(PACKAGES) $(TEST_PACKAGES)
+
+.PHONY: fmt
+fmt: ## fail where gofmt would change something
+	@out=$$(gofmt -l cmd image init mmp qemu services); [ -z "$$out" ] || { echo "not gofmt-ed:"; echo "$$out"; exit 1; }
+
+.PHONY: vet
+vet: ## go vet
+	$(GO) vet ./...
+
+.PHONY: lint
+lint: ## staticcheck
+	$(GO) tool staticcheck -checks all,-ST1003,-ST1020,-ST1021,-ST1022 ./...
+
 .PHONY: test-boot
 test-boot: check-go $(ISO) ## boot the image by BIOS and UEFI, from CD and USB
-	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) $(GO) test -count=1 -timeout 15m -v ./qemu/...
+	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_BOOT_LOGS=$(CURDIR)/$(BUILD)/logs $(GO) test -count=1 -timeout 15m -v ./qemu/...
 
 .PHONY: reproducible
 reproducible: check-go $(ISO) ## build the image a second time and compare
