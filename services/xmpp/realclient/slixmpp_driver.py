@@ -53,6 +53,14 @@ def stanza_events(x):
     x.add_event_handler("stanza_acked", lambda s: say("acked", id=s["id"]))
 
 
+async def ask_for_acks(x):
+    """By itself slixmpp asks once in five stanzas."""
+    while True:
+        await asyncio.sleep(0.1)
+        if x["xep_0198"].unacked_queue:
+            x["xep_0198"].request_ack()
+
+
 async def commands(x):
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -119,6 +127,8 @@ def main():
         x.connect(o.host, o.port, use_ssl=True)
     else:
         x.connect((o.host, o.port), use_ssl=o.direct_tls)
+    if not o.component:
+        asking = x.loop.create_task(ask_for_acks(x))
     x.loop.run_until_complete(commands(x))
 
 
