@@ -23,6 +23,7 @@ func TestDeliveryRules(t *testing.T) {
 	negative := map[string]int{"neg": -1}
 	one := map[string]int{"one": 0}
 	many := map[string]int{"neg": -1, "low": 0, "high": 5, "high2": 5}
+	st := newWorld(t, "ada", "bob").store
 	for _, tt := range []struct {
 		name      string
 		resources map[string]int
@@ -48,7 +49,7 @@ func TestDeliveryRules(t *testing.T) {
 	} {
 		for i, kind := range []string{"normal", "chat", "groupchat", "headline", "error"} {
 			t.Run(tt.name+", "+kind, func(t *testing.T) {
-				w := newWorld(t, "ada", "bob")
+				w := worldOver(t, st, st)
 				ada := w.online("ada", "a", 0)
 				peers := map[string]*peer{}
 				for resource, priority := range tt.resources {
@@ -95,9 +96,9 @@ func TestDeliveryRules(t *testing.T) {
 				}
 				if tt.want[i] == offline {
 					w.pending("bob", 1)
-				} else {
-					w.pending("bob", 0)
+					w.online("bob", "later", 9)
 				}
+				w.pending("bob", 0)
 				if ada.confirms() != ada.seq {
 					t.Errorf("confirmed %d; want %d", ada.confirms(), ada.seq)
 				}

@@ -154,6 +154,29 @@ func TestSlowSessionIsFedFromTheInbox(t *testing.T) {
 	w.pending("bob", 0)
 }
 
+// Messages that come in one batch with the acknowledgements which make room do
+// not overtake those that wait in the inbox.
+func TestNothingOvertakesTheInbox(t *testing.T) {
+	w := newWorld(t, "ada", "bob")
+	ada := w.connect("ada", "a")
+	bob := w.online("bob", "b", 0)
+	bob.auto = false
+	for i := range windowItems + 3 {
+		ada.send(fmt.Sprintf("<message to='bob@example.com' id='%d'/>", i))
+	}
+	bob.take()
+	busy, free := make(chan struct{}), make(chan struct{})
+	go w.r.do(context.Background(), nil, func(storeResult) { close(busy); <-free })
+	<-busy
+	w.r.Delivered(bob.id, []link.Item{1, 2, 3, 4, 5, 6, 7, 8})
+	ada.send("<message to='bob@example.com' id='last'/>")
+	close(free)
+	want := []string{fmt.Sprint(windowItems), fmt.Sprint(windowItems + 1), fmt.Sprint(windowItems + 2), "last"}
+	if got := ids(bob.take()); !slices.Equal(got, want) {
+		t.Errorf("bob got %v; want %v", got, want)
+	}
+}
+
 func TestLargeMessagesFillTheWindow(t *testing.T) {
 	w := newWorld(t, "ada", "bob")
 	ada := w.connect("ada", "a")
