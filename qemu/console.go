@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"regexp"
 	"strings"
@@ -19,7 +18,7 @@ const DefaultExpect = time.Minute
 // Console is one serial port of a VM. Output is kept until an Expect consumes
 // it, so nothing is missed between two calls.
 type Console struct {
-	conn net.Conn
+	conn io.ReadWriteCloser
 	log  io.WriteCloser
 	read chan struct{} // closed when the reader has ended
 
@@ -30,8 +29,9 @@ type Console struct {
 	ended   bool
 }
 
-// newConsole owns conn. Output is copied to the file log unless that is empty.
-func newConsole(conn net.Conn, log string) (*Console, error) {
+// NewConsole is a console over any connection to a terminal, which it owns until
+// Close. Output is copied to the file log unless that is empty.
+func NewConsole(conn io.ReadWriteCloser, log string) (*Console, error) {
 	c := &Console{conn: conn, changed: make(chan struct{}), read: make(chan struct{})}
 	if log != "" {
 		f, err := os.OpenFile(log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -67,7 +67,8 @@ func (c *Console) readAll() {
 	}
 }
 
-func (c *Console) close() {
+// Close ends the connection.
+func (c *Console) Close() {
 	c.conn.Close()
 	<-c.read
 	if c.log != nil {

@@ -17,13 +17,13 @@ import (
 func testConsole(t *testing.T, log string) (*Console, net.Conn) {
 	t.Helper()
 	guest, host := net.Pipe()
-	c, err := newConsole(host, log)
+	c, err := NewConsole(host, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		guest.Close()
-		c.close()
+		c.Close()
 	})
 	return c, guest
 }

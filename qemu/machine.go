@@ -99,7 +99,7 @@ func Start(ctx context.Context, cfg Config) (_ *VM, err error) {
 		if err != nil {
 			return nil, err
 		}
-		c, err := newConsole(conn, serialLog(cfg.Log, i))
+		c, err := NewConsole(conn, serialLog(cfg.Log, i))
 		if err != nil {
 			return nil, errors.Join(err, vm.Kill())
 		}
@@ -228,7 +228,7 @@ func (vm *VM) release() {
 			<-vm.done
 		}
 		for _, c := range vm.serials {
-			c.close()
+			c.Close()
 		}
 		if vm.monitor != nil {
 			vm.monitor.close()
