@@ -1,8 +1,8 @@
 package edge
 
 import (
+	"crypto/tls"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -187,33 +187,44 @@ func TestDelivered(t *testing.T) {
 	})
 }
 
-// Without acknowledgements, an item is delivered once written, and not before.
+// Without acknowledgements an item is delivered once it is written, and what
+// could not be written is not.
 func TestUnwrittenIsNotDelivered(t *testing.T) {
-	limits := DefaultLimits()
-	limits.Queue = 256 << 10
-	s := start(t, limits)
-	c := dial(t, s.clients)
-	c.directTLS()
-	// From here on the test reads nothing.
-	io.WriteString(c.conn, open(testDomain)+plain("ada", "pencil"))
-	io.WriteString(c.conn, open(testDomain)+"<iq type='set' id='b'><bind xmlns='"+nsBind+"'/></iq>")
-	ls := s.leader.session(t, 0)
-	big := stanza.New(stanza.NSClient, "message").AddText(strings.Repeat("x", 100<<10))
-	item := link.Item(0)
-	for closed := false; !closed; item++ {
-		if item > 1000 {
-			t.Fatal("a session that takes nothing is not cut off")
-		}
-		ls.edge.Deliver(ls.id, link.Delivery{Stanza: big, Item: item + 1})
-		s.leader.mu.Lock()
-		closed = ls.closed
-		s.leader.mu.Unlock()
-		time.Sleep(time.Millisecond)
-	}
-	s.leader.mu.Lock()
-	defer s.leader.mu.Unlock()
-	if n := len(ls.delivered); link.Item(n) >= item {
-		t.Errorf("%d of %d items delivered to a client that reads nothing", n, item)
+	for _, tt := range []struct {
+		name string
+		// size and number of the stanzas that are delivered.
+		size, number int
+		after        time.Duration
+	}{
+		{"little, for too long", 10, 2, DefaultLimits().Write},
+		{"too much", 100 << 10, 50, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble(t, Limits{}, func(t *testing.T, s *server) {
+				c := dial(t, s.clients)
+				tc := tls.Client(c.raw, c.tlsConfig())
+				err := dialogue(tc, open(testDomain), "</stream:features>", plain("ada", "pencil"), "success",
+					open(testDomain), "</stream:features>", "<iq type='set' id='b'><bind xmlns='"+nsBind+"'/></iq>", "</iq>")
+				if err != nil {
+					t.Fatal(err)
+				}
+				// From here on the client reads nothing, and a pipe has no buffer.
+				begin := time.Now()
+				ls := s.leader.session(t, 0)
+				for i := range tt.number {
+					ls.edge.Deliver(ls.id, link.Delivery{Stanza: stanza.New(stanza.NSClient, "message").AddText(strings.Repeat("x", tt.size)), Item: link.Item(i + 1)})
+					synctest.Wait()
+				}
+				time.Sleep(s.limits.Write + time.Second)
+				s.leader.waitFor(t, "the close", func() bool { return ls.closed })
+				if len(ls.delivered) > 0 {
+					t.Errorf("%v delivered to a client that reads nothing", ls.delivered)
+				}
+				if d := ls.closedAt.Sub(begin); d != tt.after {
+					t.Errorf("closed after %v; want %v", d, tt.after)
+				}
+			})
+		})
 	}
 }
 

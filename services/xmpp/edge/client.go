@@ -39,6 +39,9 @@ func (p *peer) negotiateClient() (*session, error) {
 		if err := p.negotiateTLS(); err != nil {
 			return nil, err
 		}
+		if err := p.wire.skipSpace(); err != nil {
+			return nil, errGone
+		}
 	}
 	t, err := p.startTLS(p.edge.clientTLS)
 	if err != nil {

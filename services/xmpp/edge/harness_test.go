@@ -10,7 +10,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
-	"errors"
 	"io"
 	"log/slog"
 	"math/big"
@@ -54,6 +53,7 @@ type fakeSession struct {
 	sent      []*stanza.Element
 	delivered []link.Item
 	closed    bool
+	closedAt  time.Time
 }
 
 func newLeader() *fakeLeader {
@@ -123,7 +123,7 @@ func (l *fakeLeader) Close(id link.SessionID) {
 	if s := l.sessions[id]; s.closed {
 		panic("closed twice")
 	} else {
-		s.closed = true
+		s.closed, s.closedAt = true, time.Now()
 	}
 	l.changed()
 }
@@ -235,6 +235,12 @@ type server struct {
 	leader              *fakeLeader
 	clients, components dialer
 	stop                func()
+}
+
+func (s *server) strangersNow() int {
+	s.strangers.mu.Lock()
+	defer s.strangers.mu.Unlock()
+	return s.strangers.all
 }
 
 // dialer is a listener that knows how to be reached.
@@ -528,12 +534,5 @@ func message(id string) string {
 	return "<message to='bob@example.com' id='" + id + "'><body>x</body></message>"
 }
 
-func ofErr(err error) string {
-	var e *stream.Error
-	if errors.As(err, &e) {
-		return string(e.Condition)
-	}
-	return ""
-}
 
 func contains(e *stanza.Element, text string) bool { return strings.Contains(e.String(), text) }

@@ -3,7 +3,11 @@ package edge
 import (
 	"crypto/tls"
 	"net"
+	"os"
+	"os/exec"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"parley/services/xmpp/link"
@@ -86,6 +90,30 @@ func TestRealClients(t *testing.T) {
 			s.leader.waitFor(t, "the close", func() bool { return ls.closed })
 			// slixmpp asks now and then only, so this may come at the close.
 			c.Await("the acknowledgement", func(e realclient.Event) bool { return e.Event == "acked" && e.ID == "m1" })
+		})
+	}
+}
+
+// TestGoSendxmpp sends with a client of another family, which ends each element
+// with a line feed, <starttls/> included.
+func TestGoSendxmpp(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		args []string
+	}{{"STARTTLS", nil}, {"direct TLS", []string{"-t"}}} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := start(t, Limits{})
+			s.leader.onSend = s.leader.echo
+			c := exec.Command("go-sendxmpp", append(tt.args, "-u", "ada@"+testDomain, "-p", "pencil", "-j", s.clients.Addr().String(), "bob@"+testDomain)...)
+			c.Env = append(os.Environ(), "SSL_CERT_FILE="+caFile(t), "HOME="+t.TempDir())
+			c.Stdin = strings.NewReader("hello\n")
+			if out, err := c.CombinedOutput(); err != nil {
+				t.Fatalf("go-sendxmpp: %v\n%s", err, out)
+			}
+			ls := s.leader.session(t, 0)
+			s.leader.waitFor(t, "the message", func() bool {
+				return slices.ContainsFunc(ls.sent, func(e *stanza.Element) bool { return e.Name.Local == "message" && contains(e, ">hello") })
+			})
 		})
 	}
 }

@@ -133,13 +133,7 @@ func TestStuckWrite(t *testing.T) {
 		if _, err := tc.Write([]byte(open(testDomain))); err != nil {
 			t.Fatal(err)
 		}
-		for {
-			s.strangers.mu.Lock()
-			n := s.strangers.all
-			s.strangers.mu.Unlock()
-			if n == 0 {
-				break
-			}
+		for s.strangersNow() > 0 {
 			if time.Since(begin) > 2*s.limits.Auth {
 				t.Fatal("a stranger that reads nothing is not given up")
 			}

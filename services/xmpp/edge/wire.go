@@ -4,13 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// wire is the connection below TLS. Its first byte can be looked at, and it
+// wire is the connection below TLS. Its next byte can be looked at, and it
 // remembers the certificate that was shown on it, for tls-server-end-point.
 type wire struct {
 	net.Conn
@@ -19,8 +20,7 @@ type wire struct {
 	peeked bool
 }
 
-// peek returns the first byte, which Read returns again. It must come before
-// any Read.
+// peek returns the next byte, which Read returns again.
 func (w *wire) peek() (byte, error) {
 	for {
 		n, err := w.Conn.Read(w.first[:])
@@ -30,6 +30,17 @@ func (w *wire) peek() (byte, error) {
 		}
 		if err != nil {
 			return 0, err
+		}
+	}
+}
+
+// skipSpace drops the white space before the ClientHello: some clients end
+// <starttls/> with a line feed.
+func (w *wire) skipSpace() error {
+	for {
+		b, err := w.peek()
+		if err != nil || !strings.ContainsRune(" \t\r\n", rune(b)) {
+			return err
 		}
 	}
 }

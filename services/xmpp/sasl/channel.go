@@ -19,9 +19,13 @@ type Channel struct {
 // NewChannel describes a TLS connection whose server certificate is leaf.
 func NewChannel(state tls.ConnectionState, leaf *x509.Certificate) Channel {
 	c := Channel{Secure: true}
-	// RFC 9266; with TLS 1.2 only where the master secret is extended.
-	if b, err := scram.NewTLSExporterBinding(&state); err == nil {
-		c.Bindings = append(c.Bindings, b)
+	// RFC 9266. With TLS 1.2 an exporter without a context and one with an
+	// empty context differ, and implementations are of two minds, so there it
+	// is left to the other bindings.
+	if state.Version >= tls.VersionTLS13 {
+		if b, err := scram.NewTLSExporterBinding(&state); err == nil {
+			c.Bindings = append(c.Bindings, b)
+		}
 	}
 	if b := endPoint(leaf); b != nil {
 		c.Bindings = append(c.Bindings, scram.ChannelBinding{Type: scram.ChannelBindingTLSServerEndpoint, Data: b})

@@ -48,6 +48,8 @@ type Scanner struct {
 	ns []binding
 	// declared says that the place of the XML declaration has been passed.
 	declared bool
+	// restarted says that this is not the first stream.
+	restarted bool
 	// one takes the first byte after a silence, in place of a buffer.
 	one [1]byte
 }
@@ -61,11 +63,18 @@ func NewScanner(r io.Reader, content string, limits *Limits) *Scanner {
 // SetLimits replaces the limits, from the next token on.
 func (s *Scanner) SetLimits(l *Limits) { s.limits = l }
 
-// Restart expects a new stream on the same bytes (RFC 6120 §4.3.3).
-func (s *Scanner) Restart() { s.declared, s.ns = false, nil }
+// Restart expects a new stream on the same bytes (RFC 6120 §4.3.3). White
+// space before it still belongs to the old one.
+func (s *Scanner) Restart() { s.declared, s.restarted, s.ns = false, true, nil }
 
-// Buffered is the number of bytes that have been read but not yet scanned.
-func (s *Scanner) Buffered() int { return s.end - s.start }
+// Buffered is the number of bytes that have been read but not yet scanned,
+// white space between stanzas left out.
+func (s *Scanner) Buffered() int {
+	if s.tree == nil {
+		s.skipSpace()
+	}
+	return s.end - s.start
+}
 
 // Release gives the buffers back; the scanner must not be used afterwards.
 func (s *Scanner) Release() {
@@ -115,6 +124,9 @@ func (s *Scanner) Next() (*stanza.Element, error) {
 // header returns nil, nil when it needs more bytes.
 func (s *Scanner) header() (*stanza.Element, error) {
 	if !s.declared {
+		if s.restarted {
+			s.skipSpace()
+		}
 		ok, err := s.declaration()
 		if !ok || err != nil {
 			return nil, err

@@ -242,7 +242,7 @@ func (f *flaky) Read(p []byte) (int, error) {
 }
 
 func TestScannerRestart(t *testing.T) {
-	s := NewScanner(strings.NewReader(head+"<auth xmlns='urn:a'/><?xml version='1.0'?>"+head+"<b/></stream:stream>"), stanza.NSClient, testLimits)
+	s := NewScanner(strings.NewReader(head+"<auth xmlns='urn:a'/>\n<?xml version='1.0'?>"+head+"<b/></stream:stream>"), stanza.NSClient, testLimits)
 	for _, want := range []string{"auth", "b"} {
 		if _, err := s.Header(); err != nil {
 			t.Fatal(err)
