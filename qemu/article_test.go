@@ -1,0 +1,388 @@
+package qemu_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/creack/pty"
+
+	"parley/qemu"
+	"parley/qemu/qemutest"
+	"parley/services/pki/opensslca"
+	"parley/services/xmpp/realclient"
+)
+
+// adminPassword is what the tests set at the first login.
+const adminPassword = "Harbour-Lamp-7"
+
+// operator works on an appliance as the article's does: by SSH, SFTP and
+// openssl, all of them Debian's.
+type operator struct {
+	t    *testing.T
+	host string
+	port string
+}
+
+func newOperator(t *testing.T, vm *qemu.VM) *operator {
+	t.Helper()
+	host, port, err := net.SplitHostPort(vm.Address(22))
+	if err != nil {
+		t.Fatalf("the SSH port is not forwarded: %v", err)
+	}
+	return &operator{t, host, port}
+}
+
+// sshOptions make OpenSSH ask for a password and remember no host.
+var sshOptions = []string{
+	"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+	"-o", "PubkeyAuthentication=no", "-o", "ConnectTimeout=30",
+}
+
+// terminal is an interactive SSH session: what a person types and sees.
+func (o *operator) terminal(password string) *qemu.Console {
+	o.t.Helper()
+	cmd := exec.Command("ssh", append(sshOptions, "-p", o.port, "admin@"+o.host)...)
+	f, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 40, Cols: 200})
+	if err != nil {
+		o.t.Fatalf("start ssh: %v", err)
+	}
+	c, err := qemu.NewConsole(f, "")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		c.Close()
+	})
+	o.expect(c, "assword:")
+	o.typed(c, password)
+	return c
+}
+
+func (o *operator) expect(c *qemu.Console, texts ...string) string {
+	o.t.Helper()
+	output, _, err := c.Expect(o.t.Context(), texts...)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return output
+}
+
+func (o *operator) typed(c *qemu.Console, line string) {
+	o.t.Helper()
+	if err := c.SendLine(line); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// command types a line at the prompt and returns what is printed up to the
+// next prompt, which is host's.
+func (o *operator) command(c *qemu.Console, host, line string) string {
+	o.t.Helper()
+	o.typed(c, line)
+	return o.expect(c, "\n"+host+"> ")
+}
+
+// succeed is command for one that must print SUCCESS.
+func (o *operator) succeed(c *qemu.Console, host, line string) string {
+	o.t.Helper()
+	output := o.command(c, host, line)
+	if !strings.Contains(output, "SUCCESS") {
+		o.t.Errorf("%s> %s\nprinted\n%s\nwant SUCCESS", host, line, output)
+	}
+	return output
+}
+
+// exec runs one command by SSH without a terminal.
+func (o *operator) exec(line string) (output string, status int) {
+	o.t.Helper()
+	return o.program("ssh", append(sshOptions, "-p", o.port, "admin@"+o.host, line)...)
+}
+
+// sftp runs a batch of SFTP commands.
+func (o *operator) sftp(dir, batch string) {
+	o.t.Helper()
+	file := filepath.Join(o.t.TempDir(), "batch")
+	if err := os.WriteFile(file, []byte(batch), 0o600); err != nil {
+		o.t.Fatal(err)
+	}
+	// -b alone would forbid passwords.
+	args := append([]string{"-o", "BatchMode=no", "-b", file, "-P", o.port}, sshOptions...)
+	if output, status := o.programIn(dir, "sftp", append(args, "admin@"+o.host)...); status != 0 {
+		o.t.Fatalf("sftp: exit status %d\n%s", status, output)
+	}
+}
+
+func (o *operator) program(name string, args ...string) (output string, status int) {
+	o.t.Helper()
+	return o.programIn("", name, args...)
+}
+
+func (o *operator) programIn(dir, name string, args ...string) (output string, status int) {
+	o.t.Helper()
+	ctx, cancel := context.WithTimeout(o.t.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "sshpass", append([]string{"-e", name}, args...)...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "SSHPASS="+adminPassword)
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		o.t.Fatalf("%s: %v", name, err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// appliance is a VM with a state disk whose SSH and XMPP ports are forwarded.
+func appliance(t *testing.T) qemu.Config {
+	t.Helper()
+	return qemu.Config{ISO: qemutest.ISO(t), StateDisk: qemutest.StateDisk(t), NICs: []qemu.NIC{{Forwards: []qemu.Forward{
+		{Host: "127.0.0.1:0", Guest: 22}, {Host: "127.0.0.1:0", Guest: 5222}, {Host: "127.0.0.1:0", Guest: 5223},
+	}}}}
+}
+
+// firstLogin sets the admin's password on a console that shows a login prompt.
+func firstLogin(t *testing.T, c *qemu.Console) {
+	t.Helper()
+	for _, step := range [][2]string{
+		{"login: ", "admin"}, {"Password: ", "admin"},
+		{"New password: ", adminPassword}, {"again: ", adminPassword},
+	} {
+		if _, _, err := c.Expect(t.Context(), step[0]); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.SendLine(step[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := c.Expect(t.Context(), "parley> "); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestArticle types the article's steps 1 to 3 and 5 over SSH, moves the
+// certificates by SFTP, and lets real clients and a component in.
+func TestArticle(t *testing.T) {
+	ctx := qemutest.Context(t)
+	vm := qemutest.Start(t, ctx, appliance(t))
+	firstLogin(t, vm.Console())
+	op := newOperator(t, vm)
+	ca := opensslca.New(t)
+	dir := t.TempDir()
+
+	ssh := op.terminal(adminPassword)
+	op.expect(ssh, "parley> ")
+	op.typed(ssh, "hostname cb1")
+	op.expect(ssh, "cb1> ")
+	op.succeed(ssh, "cb1", "pki csr abhiall CN:tptac9.com subAltName:tptac9.com,cb1.tptac9.com,cb2.tptac9.com,cb3.tptac9.com")
+
+	op.sftp(dir, "get abhiall.csr\n")
+	ca.Sign(filepath.Join(dir, "abhiall.csr"), filepath.Join(dir, "abhiall.cer"))
+	root, err := os.ReadFile(ca.Certificate())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "certall.cer"), root, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	op.sftp(dir, "put abhiall.cer\nput certall.cer\nls -l\n")
+
+	list, status := op.exec("pki list")
+	if status != 0 || !strings.HasPrefix(list, "User supplied certificates and keys:\n") {
+		t.Errorf("pki list: exit status %d\n%s", status, list)
+	}
+	for _, name := range []string{"abhiall.key", "abhiall.cer", "certall.cer"} {
+		if !strings.Contains(list, name+"\n") {
+			t.Errorf("pki list does not show %s:\n%s", name, list)
+		}
+	}
+
+	op.succeed(ssh, "cb1", "xmpp domain tptac9.com")
+	op.succeed(ssh, "cb1", "xmpp listen a")
+	op.succeed(ssh, "cb1", "xmpp certs abhiall.key abhiall.cer certall.cer")
+	added := op.succeed(ssh, "cb1", "xmpp callbridge add cb1")
+	op.succeed(ssh, "cb1", "xmpp callbridge add cb2")
+	op.succeed(ssh, "cb1", "xmpp callbridge add cb3")
+	op.succeed(ssh, "cb1", "xmpp disable")
+	op.succeed(ssh, "cb1", "xmpp enable")
+	for _, user := range []string{"ada", "bob"} {
+		op.typed(ssh, "xmpp user add "+user)
+		op.expect(ssh, "assword")
+		op.typed(ssh, "secret of "+user)
+		op.expect(ssh, "again: ")
+		op.typed(ssh, "secret of "+user)
+		if shown := op.expect(ssh, "\ncb1> "); strings.Contains(shown, "secret of") {
+			t.Error("the password was echoed")
+		}
+	}
+	if output, status := op.exec("xmpp user add ada"); status != 1 || !strings.HasPrefix(lastLine(output), "FAILURE: ") {
+		t.Errorf("a second ada: exit status %d\n%s", status, output)
+	}
+
+	chat(t, vm, ca.Certificate())
+	component(t, vm, ca.Certificate(), secretIn(t, added))
+}
+
+func lastLine(s string) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return lines[len(lines)-1]
+}
+
+func secretIn(t *testing.T, output string) string {
+	t.Helper()
+	_, secret, ok := strings.Cut(output, "Secret     : ")
+	secret, _, _ = strings.Cut(secret, "\r")
+	if !ok || len(secret) != 19 {
+		t.Fatalf("no secret of 19 characters in\n%s", output)
+	}
+	return secret
+}
+
+func clientOf(t *testing.T, vm *qemu.VM, port uint16, library realclient.Library, ca string) realclient.Config {
+	t.Helper()
+	host, p, err := net.SplitHostPort(vm.Address(port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	number, err := strconv.Atoi(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return realclient.Config{Library: library, Host: host, Port: number, CA: ca}
+}
+
+// login starts the client of a user of TestArticle.
+func login(t *testing.T, vm *qemu.VM, library realclient.Library, user, ca string) *realclient.Client {
+	t.Helper()
+	cfg := clientOf(t, vm, 5222, library, ca)
+	cfg.JID, cfg.Password = user+"@tptac9.com", "secret of "+user
+	c := realclient.Start(t, cfg)
+	c.AwaitKind("connected")
+	return c
+}
+
+// chat has two clients of different libraries see each other, talk, and one
+// get what was said while it was away.
+func chat(t *testing.T, vm *qemu.VM, ca string) {
+	t.Helper()
+	ada := login(t, vm, realclient.Slixmpp, "ada", ca)
+	bob := login(t, vm, realclient.Aioxmpp, "bob", ca)
+	ada.Do("subscribe", "bob@tptac9.com")
+	from := func(user string) func(realclient.Event) bool {
+		return func(e realclient.Event) bool {
+			return e.Event == "presence" && e.Type == "available" && strings.HasPrefix(e.From, user+"@tptac9.com/")
+		}
+	}
+	ada.Await("bob's presence", from("bob"))
+	bob.Await("ada's presence", from("ada"))
+	said := func(body string) func(realclient.Event) bool {
+		return func(e realclient.Event) bool { return e.Event == "message" && e.Body == body }
+	}
+	ada.Do("send", "bob@tptac9.com", "hello, bob", "m1")
+	bob.Await("ada's message", said("hello, bob"))
+	bob.Do("send", "ada@tptac9.com", "hello, ada", "m2")
+	ada.Await("bob's message", said("hello, ada"))
+	bob.Do("quit")
+	bob.AwaitKind("disconnected")
+	ada.Do("send", "bob@tptac9.com", "while you were away", "m3")
+	ada.Await("the acknowledgement", func(e realclient.Event) bool { return e.Event == "acked" && e.ID == "m3" })
+	back := login(t, vm, realclient.Aioxmpp, "bob", ca)
+	back.Await("the message kept", said("while you were away"))
+}
+
+// component has a component of a library connect with the secret, and refused
+// with another.
+func component(t *testing.T, vm *qemu.VM, ca, secret string) {
+	t.Helper()
+	cfg := clientOf(t, vm, 5223, realclient.Slixmpp, ca)
+	cfg.Component, cfg.JID, cfg.Password = true, "cb1.tptac9.com", "not the secret"
+	wrong := realclient.Start(t, cfg)
+	wrong.AwaitKind("disconnected")
+	if n := wrong.Count(func(e realclient.Event) bool { return e.Event == "connected" }); n != 0 {
+		t.Error("a component connected with a wrong secret")
+	}
+	cfg.Password = secret
+	right := realclient.Start(t, cfg)
+	right.AwaitKind("connected")
+	ada := login(t, vm, realclient.Slixmpp, "ada", ca)
+	right.Do("send", "ada@tptac9.com", "from the bridge", "b1")
+	ada.Await("the component's message", func(e realclient.Event) bool {
+		return e.Event == "message" && e.From == "cb1.tptac9.com" && e.Body == "from the bridge"
+	})
+}
+
+// TestAcknowledgedMessagesOutliveQEMU kills QEMU during writes, again and
+// again: the appliance boots, fsck mends, and no acknowledged message is lost.
+func TestAcknowledgedMessagesOutliveQEMU(t *testing.T) {
+	rounds := 2
+	if s := os.Getenv("PARLEY_KILLS"); s != "" {
+		var err error
+		if rounds, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("PARLEY_KILLS: %v", err)
+		}
+	}
+	ctx := qemutest.Context(t)
+	cfg := appliance(t)
+	vm := qemutest.Start(t, ctx, cfg)
+	firstLogin(t, vm.Console())
+	op := newOperator(t, vm)
+	for _, line := range []string{
+		"pki selfsigned abhiall CN:tptac9.com subjectAltName:tptac9.com,parley",
+		"xmpp domain tptac9.com", "xmpp listen a", "xmpp certs abhiall.key abhiall.crt", "xmpp enable",
+	} {
+		if output, status := op.exec(line); status != 0 {
+			t.Fatalf("%s: exit status %d\n%s", line, status, output)
+		}
+	}
+	dir := t.TempDir()
+	users := "ada,secret of ada\nbob,secret of bob\n"
+	if err := os.WriteFile(filepath.Join(dir, "users.csv"), []byte(users), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	op.sftp(dir, "put users.csv\nget abhiall.crt\n")
+	if output, status := op.exec("xmpp user import users.csv"); status != 0 {
+		t.Fatalf("import: exit status %d\n%s", status, output)
+	}
+	ca := filepath.Join(dir, "abhiall.crt")
+
+	sent := 0
+	var acknowledged []string
+	for range rounds {
+		ada := login(t, vm, realclient.Slixmpp, "ada", ca)
+		// Some are acknowledged for certain; the others are on their way when
+		// the power goes.
+		const certain, more = 20, 200
+		first := sent
+		for range certain + more {
+			id := fmt.Sprintf("m%d", sent)
+			ada.Do("send", "bob@tptac9.com", id, id)
+			sent++
+		}
+		ada.Await("acknowledgements", func(e realclient.Event) bool {
+			return e.Event == "acked" && e.ID == fmt.Sprintf("m%d", first+certain-1)
+		})
+		if err := vm.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		acknowledged = append(acknowledged, ada.IDs("acked")...)
+		ada.Kill()
+		vm = qemutest.Start(t, ctx, cfg)
+		boot(t, ctx, vm)
+	}
+	bob := login(t, vm, realclient.Slixmpp, "bob", ca)
+	for _, id := range acknowledged {
+		if !strings.HasPrefix(id, "m") {
+			continue
+		}
+		bob.Await("acknowledged message "+id, func(e realclient.Event) bool { return e.Event == "message" && e.Body == id })
+	}
+	t.Logf("%d sent, %d acknowledged, %d kills, none lost", sent, len(acknowledged), rounds)
+}
