@@ -44,6 +44,7 @@ func newMachine(t *testing.T) *machine {
 	m.file("sys/class/tty/console/active", "tty0 ttyS0\n")
 	m.file("sys/bus/virtio/devices/virtio0/modalias", "virtio:d00000002v00001AF4\n")
 	m.file("sys/fs/cgroup/cgroup.subtree_control", "")
+	m.file("run/parley/network.sock", "")
 	m.file("proc/meminfo", "MemTotal:        1000000 kB\n")
 	for _, s := range settings {
 		m.file("proc/sys/"+s.file, "")

@@ -53,7 +53,9 @@ func (i *Init) specs(ttys []string, memory int64) []supervise.Spec {
 		}
 		all = append(all, supervise.Spec{
 			Name: "console-" + tty, UID: state.MMP, GID: state.Parley, Groups: []uint32{state.Parley}, Audit: true,
-			TTY: i.path("dev/" + tty), Session: true, Env: []string{"TERM=" + term}, Args: []string{"console", tty},
+			// Its banner names the addresses.
+			Await: i.cfg.Paths.Socket("network"),
+			TTY:   i.path("dev/" + tty), Session: true, Env: []string{"TERM=" + term}, Args: []string{"console", tty},
 			Memory: 192 * mib, Tasks: 64, OOMScore: -900, StopWait: 3 * time.Second,
 		})
 	}

@@ -34,6 +34,9 @@ type Spec struct {
 	OOMScore int
 	// TTY, if set, is the controlling terminal, stdin and stdout.
 	TTY string
+	// Await, if set, is a file of another service (its socket) that the
+	// first start waits for, a bounded time: a wish, not a condition.
+	Await string
 	// Session says that ending is what the service is for, as at a logout:
 	// it is started again at once.
 	Session bool

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +21,8 @@ const (
 	stableAfter = time.Minute
 	// A session that lasted as long ended because somebody was done with it.
 	sessionAfter = time.Second
+	// awaitMax bounds the wait for another service's socket.
+	awaitMax = 2 * time.Second
 	// abortWait is for the trace of a service that does not stop.
 	abortWait = time.Second
 )
@@ -59,6 +62,9 @@ func (s *Supervisor) Run(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
+		if svc.spec.Await != "" {
+			awaitFile(ctx, svc.spec.Await)
+		}
 		// Not a child of ctx: each is stopped in its turn.
 		own, stop := context.WithCancel(context.WithoutCancel(ctx))
 		r := running{svc, stop, make(chan struct{})}
@@ -77,6 +83,24 @@ func (s *Supervisor) Run(ctx context.Context) {
 	for _, r := range slices.Backward(started) {
 		r.stop()
 		<-r.done
+	}
+}
+
+// awaitFile returns when the file is there, ctx ends, or awaitMax is over.
+func awaitFile(ctx context.Context, path string) {
+	ctx, stop := context.WithTimeout(ctx, awaitMax)
+	defer stop()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := os.Lstat(path); err == nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 

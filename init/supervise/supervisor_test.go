@@ -118,6 +118,29 @@ func TestOrderOfStartAndStop(t *testing.T) {
 	})
 }
 
+func TestAwait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		there := t.TempDir()
+		m := &Memory{}
+		at := time.Now()
+		_, stop := boot(m, Spec{Name: "network"}, Spec{Name: "console", Await: there})
+		if diff := cmp.Diff([]string{"start network", "start console"}, m.Log()); diff != "" || time.Since(at) != 0 {
+			t.Errorf("after %v, log (-want +got):\n%s", time.Since(at), diff)
+		}
+		stop()
+		m.Log()
+		s, stop := boot(m, Spec{Name: "console", Await: there + "/absent"})
+		if l := m.Log(); len(l) != 0 {
+			t.Errorf("log = %v; want no start before the file is there", l)
+		}
+		<-s.Started()
+		if took := time.Since(at); took != awaitMax {
+			t.Errorf("started after %v; want after %v all the same", took, awaitMax)
+		}
+		stop()
+	})
+}
+
 func TestSessionStartsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &Memory{}
