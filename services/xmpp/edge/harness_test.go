@@ -176,10 +176,9 @@ func (s secrets) Secret(_ context.Context, name string) (config.Secret, bool, er
 
 // authority is a test CA and a certificate for the domain.
 type authority struct {
-	cert   tls.Certificate
-	roots  *x509.CertPool
-	caPEM  []byte
-	caFile string
+	cert  tls.Certificate
+	roots *x509.CertPool
+	caPEM []byte
 }
 
 var testAuthority = sync.OnceValue(func() *authority {
@@ -533,6 +532,5 @@ func login(t testing.TB, d dialer, resource string) *client {
 func message(id string) string {
 	return "<message to='bob@example.com' id='" + id + "'><body>x</body></message>"
 }
-
 
 func contains(e *stanza.Element, text string) bool { return strings.Contains(e.String(), text) }

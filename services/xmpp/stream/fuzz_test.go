@@ -16,7 +16,7 @@ var seeds = []string{
 	"<a/>", "<message to='x' id=\"1\"><body>a &lt; b &#x20AC;</body></message>",
 	"<a xmlns='u' xmlns:p='v'><p:b p:c='d' e='\t\r\n'/>\r\n</a>", "<a><![CDATA[<x>]]>y<b/>z</a>", "<a>\u00e4\U0001F600</a>",
 	"<a xmlns:p='u' xmlns:q='u' p:b='1' q:b='2'/>", "<a b=\"'>\"/>", "<x:a xmlns:x='u'/>", "<a>]]></a>", "<é/>", "<a>&#13;&foo;</a>",
-	"<stream:error><a xmlns='u'/></stream:error>", "<a xml:lang='en'/>", "<a b='&quot;&#9;'/>",
+	"<stream:error><a xmlns='u'/></stream:error>", "<a xml:lang='en'/>", "<a b='&quot;&#9;'/>", "<a/> ", " <a/>",
 }
 
 // FuzzParse has encoding/xml as its oracle, and the round trip through

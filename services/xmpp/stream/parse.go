@@ -18,7 +18,7 @@ func Parse(b []byte) (*stanza.Element, error) {
 		return nil, fmt.Errorf("parse element: %w", err)
 	case e == nil:
 		return nil, fmt.Errorf("parse element: %w", notWellFormed("the element is not whole"))
-	case s.Buffered() > 0:
+	case s.start < s.end:
 		return nil, fmt.Errorf("parse element: %w", notWellFormed("more than one element"))
 	}
 	return e, nil
