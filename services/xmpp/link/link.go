@@ -32,14 +32,10 @@ type Open struct {
 	JID jid.JID
 	// Resource that the client asks for; "" leaves it to the leader.
 	Resource string
-	// Acks says that Delivered will follow the peer's own acknowledgements
-	// (XEP-0198); without, it follows what was written to the connection.
-	// It may become true later through Leader.Acks.
-	Acks bool
 }
 
-// Leader is what an edge calls. Calls of one session are made from one
-// goroutine, and take effect in their order. Send and Delivered may block for
+// Leader is what an edge calls. Calls of one session are never concurrent, Close
+// is the last, and they take effect in their order. Send and Delivered may block for
 // a moment when the leader is overloaded, which is the back-pressure.
 type Leader interface {
 	// Open binds and returns the full JID (a component's: its domain). An
@@ -49,7 +45,8 @@ type Leader interface {
 	// Send hands over the peer's stanza number seq, counted from 1 without
 	// a gap. The leader sets from. The element belongs to the leader.
 	Send(id SessionID, seq uint64, e *stanza.Element)
-	// Delivered says that the peer has these durable items.
+	// Delivered says that the peer has these durable items: it acknowledged
+	// them (XEP-0198) or, where it does not, they were written to it.
 	Delivered(id SessionID, items []Item)
 	// Close ends a session; items not Delivered go back to be routed anew.
 	// Where the peer sent no unavailable presence the leader does for it.

@@ -133,7 +133,7 @@ func (w *world) openAs(kind link.Kind, address, resource string) (*peer, error) 
 	}
 	w.ids++
 	p := &peer{w: w, id: link.SessionID{w.ids}, auto: true}
-	p.jid, err = w.r.Open(context.Background(), link.Open{ID: p.id, Kind: kind, JID: j, Resource: resource, Acks: true}, p)
+	p.jid, err = w.r.Open(context.Background(), link.Open{ID: p.id, Kind: kind, JID: j, Resource: resource}, p)
 	return p, err
 }
 
