@@ -79,7 +79,7 @@ lint: ## staticcheck
 
 .PHONY: test-boot
 test-boot: check-go $(ISO) ## boot the image by BIOS and UEFI, from CD and USB
-	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_BOOT_LOGS=$(CURDIR)/$(BUILD)/logs $(GO) test -count=1 -timeout 15m -v ./qemu/...
+	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_BOOT_LOGS=$(CURDIR)/$(BUILD)/logs $(GO) test -count=1 -timeout 15m -v ./qemu/... ./init
 
 .PHONY: reproducible
 reproducible: check-go $(ISO) ## build the image a second time and compare
