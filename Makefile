@@ -78,8 +78,8 @@ lint: ## staticcheck
 	$(GO) tool staticcheck -checks all,-ST1003,-ST1020,-ST1021,-ST1022 ./...
 
 .PHONY: test-boot
-test-boot: check-go $(ISO) ## boot the image by BIOS and UEFI, from CD and USB
-	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_BOOT_LOGS=$(CURDIR)/$(BUILD)/logs $(GO) test -count=1 -timeout 15m -v ./qemu/... ./init
+test-boot: check-go $(ISO) ## boot the image: firmware, disks, power, the article, real clients
+	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_BOOT_LOGS=$(CURDIR)/$(BUILD)/logs $(GO) test -count=1 -p 1 -timeout 20m -v ./qemu/... ./init
 
 .PHONY: reproducible
 reproducible: check-go $(ISO) ## build the image a second time and compare
