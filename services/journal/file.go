@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -133,17 +134,43 @@ func (w *File) open() (int64, error) {
 		return 0, fmt.Errorf("open log: %w", err)
 	}
 	w.f = f
-	size := fi.Size()
-	// A power cut may have left half a line.
-	var last [1]byte
-	if size > 0 {
-		if _, err := f.ReadAt(last[:], size-1); err == nil && last[0] != '\n' {
-			if _, err := f.Write([]byte{'\n'}); err == nil {
-				size++
+	return mend(f, fi.Size())
+}
+
+// mend ends what a power cut left at the end of the file: zeros where lines
+// had a place but did not reach the disk, and half a line. It returns the size.
+func mend(f *os.File, size int64) (int64, error) {
+	end := size
+	block := make([]byte, 4<<10)
+	for end > 0 {
+		n := min(end, int64(len(block)))
+		if _, err := f.ReadAt(block[:n], end-n); err != nil {
+			return 0, fmt.Errorf("mend log: %w", err)
+		}
+		text := bytes.TrimRight(block[:n], "\x00")
+		end -= n - int64(len(text))
+		if len(text) == 0 {
+			continue
+		}
+		if end < size {
+			if err := f.Truncate(end); err != nil {
+				return 0, fmt.Errorf("mend log: %w", err)
 			}
 		}
+		if text[len(text)-1] == '\n' {
+			return end, nil
+		}
+		if _, err := f.Write([]byte{'\n'}); err != nil {
+			return 0, fmt.Errorf("mend log: %w", err)
+		}
+		return end + 1, nil
 	}
-	return size, nil
+	if size > 0 {
+		if err := f.Truncate(0); err != nil {
+			return 0, fmt.Errorf("mend log: %w", err)
+		}
+	}
+	return 0, nil
 }
 
 func (w *File) rotate() error {

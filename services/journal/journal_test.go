@@ -276,20 +276,34 @@ func TestFollowWhileManyWrite(t *testing.T) {
 	}
 }
 
-func TestHalfALineOfACrash(t *testing.T) {
-	f := small(t, 1<<20)
-	if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(f.path, []byte("whole\nhal"), 0o640); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Line("next"); err != nil {
-		t.Fatal(err)
-	}
-	got, _, err := NewReader(f.path).Tail(9)
-	if diff := cmp.Diff([]string{"whole", "hal", "next"}, got); diff != "" || err != nil {
-		t.Errorf("Tail, %v (-want +got):\n%s", err, diff)
+func TestWhatAPowerCutLeaves(t *testing.T) {
+	zeros := strings.Repeat("\x00", 10000)
+	for _, tt := range []struct {
+		name, text string
+		want       []string
+	}{
+		{"half a line", "whole\nhal", []string{"whole", "hal", "next"}},
+		{"zeros after a line", "whole\n" + zeros, []string{"whole", "next"}},
+		{"zeros after half a line", "whole\nhal" + zeros, []string{"whole", "hal", "next"}},
+		{"zeros only", zeros, []string{"next"}},
+		{"nothing", "", []string{"next"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := small(t, 1<<20)
+			if err := os.MkdirAll(filepath.Dir(f.path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(f.path, []byte(tt.text), 0o640); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Line("next"); err != nil {
+				t.Fatal(err)
+			}
+			got, _, err := NewReader(f.path).Tail(9)
+			if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
+				t.Errorf("Tail, %v (-want +got):\n%s", err, diff)
+			}
+		})
 	}
 }
 
