@@ -9,9 +9,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"parley/init/initapi"
 	"parley/services/config"
@@ -48,6 +51,11 @@ func Run(ctx context.Context, cfg Config) error {
 			return fmt.Errorf("make folder %s: %w", dir, err)
 		}
 	}
+	lock, err := lockState(paths.State)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
 	fmt.Fprintf(cfg.Out, "node of %s: ssh -p %d admin@%s, XMPP on %[3]s:%[4]d, components on %[3]s:%[5]d\n",
 		cfg.State, cfg.SSHPort, cfg.Address, xmpp.ClientPort, xmpp.ComponentPort)
 	for {
@@ -55,6 +63,26 @@ func Run(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
+}
+
+// ErrRunning is a state folder whose node is up.
+var ErrRunning = errors.New("a node already runs there; stop it first, or give another folder with -state")
+
+// lockState keeps a second node off the folder: it would take the first one's
+// control sockets. The lock goes with the process.
+func lockState(state string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(state, ".running"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", state, err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock %s: %w", state, ErrRunning)
+		}
+		return nil, fmt.Errorf("lock %s: %w", state, err)
+	}
+	return f, nil
 }
 
 // runOnce runs all services until one of them ends, and waits for the others.
@@ -102,7 +130,7 @@ func sshListen(cfg Config) func(context.Context) ([]net.Listener, error) {
 		var lc net.ListenConfig
 		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(cfg.Address.String(), strconv.Itoa(cfg.SSHPort)))
 		if err != nil {
-			return nil, fmt.Errorf("listen for SSH: %w", err)
+			return nil, fmt.Errorf("listen for SSH: %w; choose another port with -ssh-port", err)
 		}
 		return []net.Listener{l}, nil
 	}

@@ -170,3 +170,38 @@ func copyFile(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 }
+
+func TestSecondNodeOfAFolderIsRefused(t *testing.T) {
+	p := newProgram(t)
+	p.start()
+	out, status := p.command("", "run", "-state", p.state, "-a", p.address, "-ssh-port", fmt.Sprint(freePort(t)))
+	if status != 1 || !strings.Contains(out, "already runs") {
+		t.Errorf("a second node: exit status %d\n%s", status, out)
+	}
+	p.mmp("xmpp", "status")
+}
+
+func TestUsage(t *testing.T) {
+	p := newProgram(t)
+	for _, tt := range []struct {
+		name   string
+		args   []string
+		status int
+		want   string
+	}{
+		{"nothing", nil, 2, "usage:"},
+		{"unknown verb", []string{"start"}, 2, "usage:"},
+		{"no state", []string{"run", "-a", p.address}, 2, "-state is missing"},
+		{"no address", []string{"run", "-state", p.state}, 2, "-a takes the address"},
+		{"bad address", []string{"run", "-state", p.state, "-a", "300.1.1.1"}, 2, "-a takes the address"},
+		{"no node there", []string{"mmp", "-state", filepath.Join(p.state, "none"), "version"}, 1, "start one with 'parley run"},
+		{"put of nothing", []string{"put", "-state", p.state, "absent.cer"}, 1, "parley run"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			out, status := p.command("", tt.args...)
+			if status != tt.status || !strings.Contains(out, tt.want) {
+				t.Errorf("parley %v: exit status %d; want %d, and %q in\n%s", tt.args, status, tt.status, tt.want, out)
+			}
+		})
+	}
+}
