@@ -19,7 +19,7 @@ var grubConfig []byte
 
 // grubModules are those that grub.cfg and the kernel's start need; all of
 // GRUB's would be 9 MB of the image.
-const grubModules = "normal linux iso9660 part_gpt part_msdos fat search serial terminal test echo reboot halt all_video"
+const grubModules = "normal linux linux16 iso9660 part_gpt part_msdos fat search serial terminal test echo reboot halt all_video"
 
 // isoParts is what GRUB boots.
 type isoParts struct {
