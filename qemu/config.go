@@ -188,7 +188,6 @@ func (cfg Config) arguments(ep endpoints) []string {
 		"-m", strconv.Itoa(cfg.MemoryMiB), "-smp", strconv.Itoa(cfg.CPUs),
 		"-vga", "std",
 		"-device", "virtio-rng-pci",
-		"-device", "qemu-xhci,id=xhci",
 	}
 	if accel == "kvm" {
 		args = append(args, "-cpu", "host")
@@ -204,6 +203,7 @@ func (cfg Config) arguments(ep endpoints) []string {
 	if cfg.ISO != "" {
 		device := "ide-cd,bus=ide.0"
 		if cfg.Medium == USB {
+			args = append(args, "-device", "qemu-xhci,id=xhci")
 			device = "usb-storage,bus=xhci.0"
 		}
 		args = append(args,
