@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -20,9 +19,8 @@ import (
 // doors are what clients and components see: router, edge and listeners of one
 // configuration. They are opened and closed under Server.mu.
 type doors struct {
-	conf      config.XMPP
-	router    *router.Router
-	listeners []net.Listener
+	conf   config.XMPP
+	router *router.Router
 	// certificate is the one in use; it changes without a door closing.
 	certificate atomic.Pointer[tls.Certificate]
 
@@ -72,7 +70,7 @@ func (s *Server) openDoors(ctx context.Context, conf config.XMPP, certificate *t
 		}
 		return err
 	}
-	d := &doors{conf: conf, listeners: slices.Concat(clients, components)}
+	d := &doors{conf: conf}
 	d.conf.Listen = slices.Clone(conf.Listen)
 	d.certificate.Store(certificate)
 	d.router = router.New(router.Config{Domain: conf.Domain, Version: s.cfg.Version}, router.Deps{Store: s.core.Store, Log: s.deps.Log})

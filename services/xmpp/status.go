@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"parley/services/problem"
@@ -34,8 +35,8 @@ func (s *Server) Status(ctx context.Context) (xmppapi.Status, error) {
 	}
 	st.Running, st.Expires = true, s.doors.expires()
 	st.Sessions, st.Components = connected.Sessions, len(connected.Components)
-	for _, l := range s.doors.listeners {
-		st.Addresses = append(st.Addresses, l.Addr().String())
+	for _, iface := range s.doors.conf.Listen {
+		st.Addresses = append(st.Addresses, fmt.Sprintf("%s:%d", iface, ClientPort), fmt.Sprintf("%s:%d", iface, ComponentPort))
 	}
 	return st, nil
 }

@@ -38,7 +38,7 @@ type API interface {
 type Status struct {
 	// Running says that the doors are open: enabled, and listening.
 	Running bool `json:"running"`
-	// Addresses that are listened on, "10.0.0.1:5222".
+	// Addresses are the interfaces and ports that are listened on, "a:5222".
 	Addresses []string `json:"addresses,omitempty"`
 	// State is LEADER or FOLLOWER (or CANDIDATE), as Raft has it.
 	State       string    `json:"state"`
