@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -411,6 +412,26 @@ func TestParseEvent(t *testing.T) {
 	for _, bad := range []string{"", "libudev\x00junk", "add@/devices"} {
 		if got := parseEvent([]byte(bad)); got != nil {
 			t.Errorf("parseEvent(%q) = %v; want nil", bad, got)
+		}
+	}
+}
+
+func TestParseKmsg(t *testing.T) {
+	for _, tt := range []struct {
+		record, text string
+		level        slog.Level
+		ok           bool
+	}{
+		{"6,339,5140900,-;NET: Registered\n SUBSYSTEM=net\n", "NET: Registered", slog.LevelInfo, true},
+		{"4,1,2,-;slow; but fine\n", "slow; but fine", slog.LevelWarn, true},
+		{"3,1,2,c;I/O error\n", "I/O error", slog.LevelError, true},
+		{"11,1,2,-;written by a program\n", "", 0, false},
+		{"junk", "", 0, false},
+		{"x,1;y", "", 0, false},
+	} {
+		level, text, ok := parseKmsg(tt.record)
+		if level != tt.level || text != tt.text || ok != tt.ok {
+			t.Errorf("parseKmsg(%q) = %v, %q, %v; want %v, %q, %v", tt.record, level, text, ok, tt.level, tt.text, tt.ok)
 		}
 	}
 }

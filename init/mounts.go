@@ -87,8 +87,9 @@ func (i *Init) mountLate() error {
 
 // settings are kernel parameters that differ from the kernel's defaults.
 var settings = []struct{ file, value string }{
-	// Warnings and less stay off the consoles; they are in the kernel's log.
-	{"kernel/printk", "4 4 1 7"},
+	// Errors and less stay off the consoles, where somebody may be typing;
+	// they go to syslog.
+	{"kernel/printk", "3 4 1 7"},
 	// A dead init or a kernel bug is a reboot, with time to read why.
 	{"kernel/panic", "10"},
 	{"kernel/panic_on_oops", "1"},
