@@ -176,6 +176,7 @@ func (i *Init) boot(spawn func(func(context.Context))) error {
 	i.status = initapi.Status{Version: i.cfg.Version, Kernel: kernel, Booted: time.Now().Add(-i.kernel.Uptime())}
 	i.mu.Unlock()
 	spawn(i.kernelLog)
+	spawn(i.journal.keep)
 	i.phases.say(fmt.Sprintf("Parley %s on Linux %s", i.cfg.Version, kernel))
 	if err := i.loadModules(kernel, spawn); err != nil {
 		return err

@@ -1,8 +1,10 @@
 package pid1
 
 import (
+	"context"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"parley/services/journal"
 )
@@ -30,10 +32,10 @@ func (h *held) Line(l string) error {
 	return nil
 }
 
-func (h *held) open(path string) error {
+func (h *held) open(file *journal.File) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.file = journal.NewFile(path)
+	h.file = file
 	for _, l := range h.lines {
 		if err := h.file.Line(l); err != nil {
 			return err
@@ -65,10 +67,38 @@ func newLogs() *logs {
 }
 
 func (l *logs) open(dir string) error {
-	if err := l.syslog.open(filepath.Join(dir, journal.Syslog)); err != nil {
+	if err := l.syslog.open(journal.NewFile(filepath.Join(dir, journal.Syslog))); err != nil {
 		return err
 	}
-	return l.audit.open(filepath.Join(dir, journal.Audit))
+	return l.audit.open(journal.NewDurableFile(filepath.Join(dir, journal.Audit)))
+}
+
+// syncEvery bounds what a power cut takes from syslog; the kernel by itself
+// leaves half a minute of lines in memory. Audit lines are durable at once.
+const syncEvery = 2 * time.Second
+
+// keep makes syslog durable now and then, until ctx ends.
+func (l *logs) keep(ctx context.Context) {
+	tick := time.NewTicker(syncEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			l.syslog.sync()
+		}
+	}
+}
+
+// sync reports no error: it would have to be logged to the same disk.
+func (h *held) sync() {
+	h.mu.Lock()
+	f := h.file
+	h.mu.Unlock()
+	if f != nil {
+		_ = f.Sync()
+	}
 }
 
 func (l *logs) close() {

@@ -27,16 +27,40 @@ type File struct {
 	path string
 	// size is when to rotate.
 	size int64
+	// durable: a line has reached the disk when Line returns.
+	durable bool
 
-	mu   sync.Mutex
-	lock *os.File
-	f    *os.File
+	mu    sync.Mutex
+	lock  *os.File
+	f     *os.File
+	dirty bool
 }
 
 var _ Sink = (*File)(nil)
 
 // NewFile returns the file at path; it is opened by the first line.
 func NewFile(path string) *File { return &File{path: path, size: maxSize} }
+
+// NewDurableFile returns the file at path, each line of which has reached the
+// disk when Line returns.
+func NewDurableFile(path string) *File { return &File{path: path, size: maxSize, durable: true} }
+
+// Sync makes the lines so far durable. Lines may be written meanwhile.
+func (w *File) Sync() error {
+	w.mu.Lock()
+	f, dirty := w.f, w.dirty
+	w.dirty = false
+	w.mu.Unlock()
+	if f == nil || !dirty {
+		return nil
+	}
+	// A rotation may have closed it, and the kernel then writes it in its
+	// own time.
+	if err := f.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("sync %s: %w", w.path, err)
+	}
+	return nil
+}
 
 // Line appends one line. A line that does not fit on the disk is not written
 // at all.
@@ -65,6 +89,13 @@ func (w *File) Line(line string) error {
 		// Half a line would spoil the next one.
 		_ = w.f.Truncate(size)
 		return fmt.Errorf("write %s: %w", w.path, err)
+	}
+	w.dirty = true
+	if w.durable {
+		w.dirty = false
+		if err := w.f.Sync(); err != nil {
+			return fmt.Errorf("sync %s: %w", w.path, err)
+		}
 	}
 	return nil
 }

@@ -53,10 +53,10 @@ type Journal struct {
 	now           func() time.Time
 }
 
-// New returns a journal that writes the files in dir. host names the node in
+// New returns a journal that writes the files in dir; audit lines are durable. host names the node in
 // audit lines; nil takes the kernel's host name.
 func New(dir string, host func() string) *Journal {
-	return NewOn(NewFile(filepath.Join(dir, Syslog)), NewFile(filepath.Join(dir, Audit)), host)
+	return NewOn(NewFile(filepath.Join(dir, Syslog)), NewDurableFile(filepath.Join(dir, Audit)), host)
 }
 
 // NewStream returns a journal that writes both kinds of line to w, the stderr

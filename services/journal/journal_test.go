@@ -172,6 +172,33 @@ func TestRotationIsBounded(t *testing.T) {
 	}
 }
 
+func TestSync(t *testing.T) {
+	f := small(t, 110)
+	if err := f.Sync(); err != nil {
+		t.Errorf("Sync of no file = %v; want nil", err)
+	}
+	// While lines are written and files rotated.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range 500 {
+			if err := f.Line(fmt.Sprintf("line %05d", i)); err != nil {
+				t.Error(err)
+			}
+		}
+	}()
+	for range 50 {
+		if err := f.Sync(); err != nil {
+			t.Errorf("Sync = %v; want nil", err)
+		}
+	}
+	<-done
+	j := New(t.TempDir(), nil)
+	if err := j.Audit("admin", "ttyS0", "version", Granted); err != nil {
+		t.Errorf("Audit = %v; want nil", err)
+	}
+}
+
 func TestTailAcrossFiles(t *testing.T) {
 	f := small(t, 110)
 	r := NewReader(f.path)
