@@ -81,6 +81,25 @@ lint: ## staticcheck
 test-boot: check-go $(ISO) ## boot the image: firmware, disks, power, the article, real clients
 	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_BOOT_LOGS=$(CURDIR)/$(BUILD)/logs $(GO) test -count=1 -p 1 -timeout 20m -v ./qemu/... ./init
 
+.PHONY: power-cuts
+power-cuts: check-go $(ISO) ## kill QEMU ten times during writes: nothing acknowledged is lost
+	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_KILLS=10 $(GO) test -count=1 -timeout 30m -v -run OutliveQEMU ./qemu
+
+.PHONY: bench
+bench: check-go ## benchmarks: scanner, store, router, memory of an idle session
+	$(GO) test -run '^$$' -bench . -benchmem ./services/xmpp/stream ./services/xmpp/store ./services/xmpp/router
+	$(GO) test -run '^$$' -bench IdleSession -benchtime 1x ./services/xmpp/edge
+
+FUZZTIME ?= 30s
+
+.PHONY: fuzz
+fuzz: check-go ## run each fuzz test for FUZZTIME (30s)
+	@for dir in $$(grep -rlE '^func Fuzz' --include='*_test.go' cmd image init mmp qemu services | xargs -n1 dirname | sort -u); do \
+		for f in $$($(GO) test -list '^Fuzz' ./$$dir | grep '^Fuzz'); do \
+			echo "$$dir $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./$$dir || exit 1; \
+		done; \
+	done
+
 .PHONY: reproducible
 reproducible: check-go $(ISO) ## build the image a second time and compare
 	$(GO) run ./cmd/mkimage -o $(BUILD)/again.iso -cache $(BUILD)/cache -version '$(VERSION)' -epoch $(EPOCH)
