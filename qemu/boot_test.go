@@ -64,6 +64,17 @@ func TestBootTime(t *testing.T) {
 	}
 }
 
+// TestStateDiskFirst boots with a firmware that tries the state disk before the
+// ISO.
+func TestStateDiskFirst(t *testing.T) {
+	iso := qemutest.ISO(t)
+	ctx := qemutest.Context(t)
+	vm := qemutest.Start(t, ctx, qemu.Config{ISO: iso, Args: []string{
+		"-drive", "if=none,id=first,format=raw,file=" + qemutest.StateDisk(t), "-device", "virtio-blk-pci,drive=first,bootindex=0",
+	}})
+	boot(t, ctx, vm)
+}
+
 // TestPowerButton checks an orderly stop: the machine is off, and the file
 // system needs no repair.
 func TestPowerButton(t *testing.T) {

@@ -191,6 +191,10 @@ func (cfg Config) arguments(ep endpoints) []string {
 	}
 	if accel == "kvm" {
 		args = append(args, "-cpu", "host")
+	} else {
+		// The least that an x86-64 CPU has, which the image must run on, and a
+		// source of randomness: without one Linux takes a second to gather it.
+		args = append(args, "-cpu", "qemu64,+rdrand")
 	}
 	if cfg.ExitOnReboot {
 		args = append(args, "-no-reboot")
@@ -208,7 +212,7 @@ func (cfg Config) arguments(ep endpoints) []string {
 		}
 		args = append(args,
 			"-drive", "if=none,id=iso,format=raw,readonly=on,file="+escape(cfg.ISO),
-			"-device", device+",drive=iso,bootindex=0")
+			"-device", device+",drive=iso,bootindex=1")
 	}
 	if cfg.StateDisk != "" {
 		args = append(args,

@@ -17,8 +17,8 @@ func TestArguments(t *testing.T) {
 	}{
 		{name: "defaults", want: []string{"-machine q35", "-accel tcg", "-m 1024", "-smp 1", "-display none"}},
 		{name: "CD", cfg: Config{ISO: "a,b.iso"},
-			want: []string{"if=none,id=iso,format=raw,readonly=on,file=a,,b.iso", "-device ide-cd,bus=ide.0,drive=iso,bootindex=0"}},
-		{name: "USB", cfg: Config{ISO: "x.iso", Medium: USB}, want: []string{"-device usb-storage,bus=xhci.0,drive=iso,bootindex=0"}},
+			want: []string{"if=none,id=iso,format=raw,readonly=on,file=a,,b.iso", "-device ide-cd,bus=ide.0,drive=iso,bootindex=1"}},
+		{name: "USB", cfg: Config{ISO: "x.iso", Medium: USB}, want: []string{"-device usb-storage,bus=xhci.0,drive=iso,bootindex=1"}},
 		{name: "state disk", cfg: Config{StateDisk: "s.img"}, want: []string{"-device virtio-blk-pci,drive=state"}},
 		{name: "UEFI", cfg: Config{Firmware: OVMF}, ep: endpoints{variables: "/t/v.fd"},
 			want: []string{"if=pflash,unit=0,format=raw,readonly=on,file=" + ovmfCode, "if=pflash,unit=1,format=raw,file=/t/v.fd"}},

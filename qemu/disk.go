@@ -1,6 +1,7 @@
 package qemu
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -36,6 +37,9 @@ func CreateStateDisk(path string, size int64) error {
 	defer os.RemoveAll(tmp)
 	raw := filepath.Join(tmp, "disk")
 	if err := formatStateDisk(raw, size); err != nil {
+		return fmt.Errorf("create state disk: %w", err)
+	}
+	if err := passBootOn(raw); err != nil {
 		return fmt.Errorf("create state disk: %w", err)
 	}
 	// Link, unlike rename, fails when the name is taken.
@@ -74,4 +78,15 @@ func formatStateDisk(path string, size int64) (err error) {
 		return fmt.Errorf("format: %w", err)
 	}
 	return nil
+}
+
+// passBootOn gives the disk the boot code INT 18h: a BIOS that tries it before
+// the ISO goes on to the next device rather than run zeros for ever.
+func passBootOn(path string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte{0xcd, 0x18}, 0)
+	return errors.Join(err, f.Close())
 }

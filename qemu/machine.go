@@ -101,7 +101,7 @@ func Start(ctx context.Context, cfg Config) (_ *VM, err error) {
 		}
 		c, err := NewConsole(conn, serialLog(cfg.Log, i))
 		if err != nil {
-			return nil, errors.Join(err, vm.Kill())
+			return nil, err
 		}
 		vm.serials = append(vm.serials, c)
 	}
@@ -110,7 +110,7 @@ func Start(ctx context.Context, cfg Config) (_ *VM, err error) {
 		return nil, err
 	}
 	if vm.monitor, err = newMonitor(ctx, conn); err != nil {
-		return nil, errors.Join(err, vm.Kill())
+		return nil, vm.because(err)
 	}
 	return vm, nil
 }
@@ -179,6 +179,17 @@ func (vm *VM) accept(l net.Listener) (net.Conn, error) {
 			return nil, vm.exitErr
 		}
 		return nil, ErrStopped
+	}
+}
+
+// because adds to err why QEMU ended, when that is behind it: QEMU connects its
+// sockets before it looks at all of its arguments.
+func (vm *VM) because(err error) error {
+	select {
+	case <-vm.done:
+		return errors.Join(vm.exitErr, err)
+	case <-time.After(time.Second):
+		return err
 	}
 }
 
