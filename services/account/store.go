@@ -15,8 +15,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"parley/services/durable"
 )
 
@@ -135,19 +133,5 @@ func (s *Store) first() *document {
 }
 
 func (s *Store) lock() (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(filepath.Dir(s.path), ".accounts.lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock accounts: %w", err)
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock accounts: %w", err)
-	}
-	return func() { f.Close() }, nil
+	return durable.Lock(filepath.Join(filepath.Dir(s.path), ".accounts.lock"))
 }

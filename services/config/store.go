@@ -13,8 +13,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"parley/services/durable"
 )
 
@@ -105,25 +103,5 @@ func (s *Store) write(d Document) error {
 }
 
 func (s *Store) lock() (unlock func(), err error) {
-	f, err := os.OpenFile(filepath.Join(filepath.Dir(s.path), ".live.lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock configuration: %w", err)
-	}
-	// The network service is root: were the lock root's, nobody else could
-	// open it.
-	if err := durable.Adopt(f, s.path); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock configuration: %w", err)
-	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock configuration: %w", err)
-	}
-	return func() { f.Close() }, nil
+	return durable.Lock(filepath.Join(filepath.Dir(s.path), ".live.lock"))
 }

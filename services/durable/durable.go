@@ -1,6 +1,7 @@
 // Package durable writes files so that a power cut leaves either the old
-// content or the new one, whole. It is the only place that does so; it does
-// not lock and knows nothing of what it writes.
+// content or the new one, whole, and has the lock by which processes take turns
+// at that. It is the only place that does so, and knows nothing of what it
+// writes.
 package durable
 
 import (

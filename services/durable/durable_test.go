@@ -3,6 +3,9 @@ package durable
 import (
 	"os"
 	"path/filepath"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -64,5 +67,32 @@ func TestSweepRemovesWhatACrashLeft(t *testing.T) {
 func TestRemoveOfNothingIsNoError(t *testing.T) {
 	if err := Remove(filepath.Join(t.TempDir(), "absent")); err != nil {
 		t.Errorf("Remove(absent) = %v; want nil", err)
+	}
+}
+
+func TestLockIsHeldByOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), ".lock")
+	var wg sync.WaitGroup
+	var inside, overlaps atomic.Int32
+	for range 8 {
+		wg.Go(func() {
+			for range 50 {
+				unlock, err := Lock(path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if inside.Add(1) > 1 {
+					overlaps.Add(1)
+				}
+				runtime.Gosched()
+				inside.Add(-1)
+				unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if n := overlaps.Load(); n != 0 {
+		t.Errorf("%d times the lock was held by two; want 0", n)
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/sys/unix"
-
 	"parley/services/account"
 	"parley/services/durable"
 	"parley/services/problem"
@@ -115,19 +113,10 @@ func (s *Store) unlocked(name string) error {
 
 // change runs do as the only one in all processes that changes names.
 func (s *Store) change(do func() error) error {
-	f, err := os.OpenFile(filepath.Join(s.cfg.State, ".files.lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	unlock, err := durable.Lock(filepath.Join(s.cfg.State, ".files.lock"))
 	if err != nil {
-		return fmt.Errorf("lock files: %w", err)
+		return err
 	}
-	defer f.Close()
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("lock files: %w", err)
-	}
+	defer unlock()
 	return do()
 }
