@@ -12,7 +12,7 @@ PACKAGES := ca-certificates dpkg e2fsck-static grub-common grub-efi-amd64-bin gr
 	mtools ovmf qemu-system-x86 tzdata xorriso zstd
 
 # And for the tests: clients and tools that we did not write.
-TEST_PACKAGES := dnsmasq-base e2fsprogs gcc iproute2 libc6-dev openssh-client openssl \
+TEST_PACKAGES := dnsmasq-base e2fsprogs gcc go-sendxmpp iproute2 iputils-ping libc6-dev openssh-client openssl \
 	putty-tools python3-aioxmpp python3-slixmpp sshpass
 
 SOURCES := go.mod go.sum $(shell find cmd image init mmp qemu services -type f \
