@@ -26,7 +26,6 @@ type machine struct {
 	mu     sync.Mutex
 	calls  []string
 	disks  []state.Partition
-	busy   error
 	refuse map[string]error
 	events chan Event
 	start  time.Time
