@@ -17,19 +17,19 @@ var ErrNotInstalled = errors.New("not installed")
 // packageOf says which Debian package brings a program or file that the build
 // uses.
 var packageOf = map[string]string{
-	"apt-cache":                           "apt",
-	"apt-get":                             "apt",
-	"dpkg-deb":                            "dpkg",
-	"dpkg-query":                          "dpkg",
-	"grub-mkrescue":                       "grub-common",
-	"xorriso":                             "xorriso",
-	"mformat":                             "mtools",
-	"zstd":                                "zstd",
-	"/usr/lib/grub/i386-pc/moddep.lst":    "grub-pc-bin",
-	"/usr/lib/grub/x86_64-efi/moddep.lst": "grub-efi-amd64-bin",
-	e2fsckPath:                            "e2fsck-static",
-	certificatesPath:                      "ca-certificates",
-	zoneinfoPath + "/UTC":                 "tzdata",
+	"apt-cache":                   "apt",
+	"apt-get":                     "apt",
+	"dpkg-deb":                    "dpkg",
+	"dpkg-query":                  "dpkg",
+	"grub-mkimage":                "grub-common",
+	"xorriso":                     "xorriso",
+	"mformat":                     "mtools",
+	"zstd":                        "zstd",
+	grubBIOS + "/boot_hybrid.img": "grub-pc-bin",
+	grubEFI + "/moddep.lst":       "grub-efi-amd64-bin",
+	e2fsckPath:                    "e2fsck-static",
+	certificatesPath:              "ca-certificates",
+	zoneinfoPath + "/UTC":         "tzdata",
 }
 
 // checkTools names all missing packages at once, before any work is done.
