@@ -265,7 +265,7 @@ func login(t *testing.T, vm *qemu.VM, library realclient.Library, user, ca strin
 	cfg := clientOf(t, vm, 5222, library, ca)
 	cfg.JID, cfg.Password = user+"@tptac9.com", "secret of "+user
 	c := realclient.Start(t, cfg)
-	c.AwaitKind("connected")
+	c.AwaitOnline()
 	return c
 }
 

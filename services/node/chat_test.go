@@ -65,9 +65,9 @@ func TestTwoRealClientsChat(t *testing.T) {
 	p.start()
 	ca := setUp(t, p, "ada", "bob")
 	ada := p.client(t, realclient.Slixmpp, "ada", ca)
-	ada.AwaitKind("connected")
+	ada.AwaitOnline()
 	bob := p.client(t, realclient.Aioxmpp, "bob", ca)
-	bob.AwaitKind("connected")
+	bob.AwaitOnline()
 
 	ada.Do("subscribe", "bob@"+domain)
 	presenceOf := func(user string) func(realclient.Event) bool {
@@ -111,7 +111,7 @@ func TestAcknowledgedMessagesOutliveKill(t *testing.T) {
 	ca := setUp(t, p, "ada", "bob")
 	for i := range rounds {
 		ada := p.client(t, realclient.Slixmpp, "ada", ca)
-		ada.AwaitKind("connected")
+		ada.AwaitOnline()
 		id := fmt.Sprintf("kill-%d", i)
 		ada.Do("send", "bob@"+domain, id, id)
 		ada.Await("the acknowledgement", acked(id))
@@ -144,7 +144,7 @@ func TestComponentOfALibrary(t *testing.T) {
 	right := component(secret)
 	right.AwaitKind("connected")
 	ada := p.client(t, realclient.Slixmpp, "ada", ca)
-	ada.AwaitKind("connected")
+	ada.AwaitOnline()
 	right.Do("send", "ada@"+domain, "from the bridge", "b1")
 	ada.Await("the component's message", func(e realclient.Event) bool {
 		return e.Event == "message" && e.From == "cb1."+domain && e.Body == "from the bridge"

@@ -245,3 +245,11 @@ func (c *Client) IDs(kind string) []string {
 	}
 	return ids
 }
+
+// AwaitOnline waits until the server has taken the client's presence, so that
+// what is sent to the bare JID from now on comes to this client.
+func (c *Client) AwaitOnline() {
+	c.t.Helper()
+	me := c.AwaitKind("connected").JID
+	c.Await("its own presence", func(e Event) bool { return e.Event == "presence" && e.Type == "available" && e.From == me })
+}
