@@ -171,6 +171,18 @@ func (u *Upload) writeAt(p []byte, off int64) (n int, err error) {
 	return n, nil
 }
 
+// SetSize takes a client's word of where the file ends. At the end of what was
+// written that changes nothing; before it, the client has given up in the
+// middle, and the upload can not be committed.
+func (u *Upload) SetSize(size int64) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.err == nil && size != u.size {
+		u.err = problem.New(problem.UploadCut, "file", u.name)
+	}
+	return u.err
+}
+
 // Commit puts the file in place.
 func (u *Upload) Commit() error {
 	u.mu.Lock()

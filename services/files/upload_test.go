@@ -181,3 +181,35 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestUploadGivenUpLeavesTheOldFile(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		size int64
+		want string
+		code problem.Code
+	}{
+		{"whole", 3, "new", ""},
+		{"given up", 2, "old", problem.UploadCut},
+		{"longer than was sent", 4, "old", problem.UploadCut},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFixture(t)
+			f.put("f", "old")
+			u, err := f.Create(admin, "f")
+			f.check(err)
+			defer u.Discard()
+			_, err = u.Write([]byte("new"))
+			f.check(err)
+			if err := u.SetSize(tt.size); problem.CodeOf(err) != tt.code {
+				t.Errorf("SetSize(%d) = %v; want %q", tt.size, err, tt.code)
+			}
+			if err := u.Commit(); problem.CodeOf(err) != tt.code {
+				t.Errorf("Commit = %v; want %q", err, tt.code)
+			}
+			if got, _ := f.get(admin, "f"); got != tt.want {
+				t.Errorf("f holds %q; want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -26,6 +26,8 @@ const (
 	FilesFull Code = "files-full"
 	// DiskFull: {file} does not fit.
 	DiskFull Code = "disk-full"
+	// UploadCut: the client gave {file} up in the middle.
+	UploadCut Code = "upload-cut"
 	// FlatRoot: folders and links are not to be had.
 	FlatRoot Code = "flat-root"
 	// LegacySCP: a client asks for scp's own protocol, not SFTP.
@@ -33,6 +35,7 @@ const (
 )
 
 var files = map[Code]string{
+	UploadCut:    "the upload of {file} ended in the middle and the file is as it was before; upload it again",
 	FileName:     "{file} cannot be a file name; use up to 100 printable ASCII characters without / \\ and \", no dot first",
 	FileUnknown:  "there is no file {file}; 'ls' shows all, and SFTP puts it there",
 	FileExists:   "the file {file} exists already; choose another name, or remove it with 'rm {file}'",

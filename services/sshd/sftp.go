@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gliderlabs/ssh"
@@ -26,6 +27,8 @@ func (s *Server) sftp(ctx context.Context, sess ssh.Session, user account.User) 
 		store: s.deps.Files,
 		who:   files.Who{Name: user.Name, Role: user.Role, Source: sess.RemoteAddr().String()},
 		log:   func(err error) { s.log.Error("sftp", "user", user.Name, "error", err) },
+
+		uploads: map[string]*upload{},
 	}
 	// OpenSSH and PuTTY show no text of the server's, only the four words of
 	// the status; but what comes on stderr they do show.
@@ -48,6 +51,11 @@ type root struct {
 	who     files.Who
 	log     func(error)
 	explain func(error)
+
+	mu sync.Mutex
+	// uploads are those under way, by name: a client sets the size of an open
+	// file by its handle, and the library makes that a name.
+	uploads map[string]*upload
 }
 
 var (
@@ -84,13 +92,18 @@ func (r *root) Filewrite(req *sftp.Request) (io.WriterAt, error) {
 	if err != nil {
 		return nil, r.refused(err)
 	}
-	return &upload{r, u}, nil
+	up := &upload{r, file, u}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.uploads[file] = up
+	return up, nil
 }
 
 // upload is a file on its way in. It takes its name when the client closes it,
 // and not when the connection ends before.
 type upload struct {
 	root *root
+	name string
 	*files.Upload
 }
 
@@ -100,6 +113,7 @@ func (u *upload) WriteAt(p []byte, off int64) (int, error) {
 }
 
 func (u *upload) Close() error {
+	u.root.forget(u)
 	err := u.Commit()
 	u.Discard()
 	if errors.Is(err, os.ErrClosed) {
@@ -108,7 +122,38 @@ func (u *upload) Close() error {
 	return u.root.refused(err)
 }
 
-func (u *upload) TransferError(error) { u.Discard() }
+func (u *upload) TransferError(error) {
+	u.root.forget(u)
+	u.Discard()
+}
+
+func (r *root) forget(u *upload) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.uploads[u.name] == u {
+		delete(r.uploads, u.name)
+	}
+}
+
+// setSize answers a client that says how long a file is: scp does so after each
+// upload, and OpenSSH's sftp when one is interrupted. A file that is in place
+// keeps its length.
+func (r *root) setSize(file string, size int64) error {
+	r.mu.Lock()
+	u := r.uploads[file]
+	r.mu.Unlock()
+	if u != nil {
+		return r.refused(u.SetSize(size))
+	}
+	i, err := r.store.Stat(r.who, file)
+	if err != nil {
+		return r.refused(err)
+	}
+	if i.Size != size {
+		return sftp.ErrSSHFxOpUnsupported
+	}
+	return nil
+}
 
 func (r *root) Filecmd(req *sftp.Request) error {
 	file := name(req.Filepath)
@@ -117,7 +162,7 @@ func (r *root) Filecmd(req *sftp.Request) error {
 		// Clients set times and modes after each upload, and report a
 		// failure to do so as one of the upload.
 		if req.AttrFlags().Size {
-			return sftp.ErrSSHFxOpUnsupported
+			return r.setSize(file, int64(req.Attributes().Size))
 		}
 		return nil
 	case "Remove":

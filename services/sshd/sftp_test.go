@@ -42,7 +42,9 @@ func TestSFTPPrograms(t *testing.T) {
 		status  int
 		// output is in what the program says; file of the root holds holds.
 		output, file, holds string
-		downloaded          string
+		// quiet programs say nothing on standard error.
+		quiet      bool
+		downloaded string
 	}{
 		{name: "sftp put", stdin: "put " + up + "\n", command: n.openssh("sftp", "admin@127.0.0.1"), file: "up.txt", holds: "uploaded\n"},
 		{name: "sftp put with preserved time", stdin: "put -p " + up + " kept.txt\n", command: n.openssh("sftp", "admin@127.0.0.1"), file: "kept.txt", holds: "uploaded\n"},
@@ -56,7 +58,7 @@ func TestSFTPPrograms(t *testing.T) {
 		{name: "sftp dot file", stdin: "put " + up + " .hidden\n", command: n.openssh("sftp", "-b", "-", "admin@127.0.0.1"), status: 1, output: "cannot be a file name"},
 		{name: "sftp rm of a file in use", stdin: "put " + up + " used.crt\nrm used.crt\n", command: n.openssh("sftp", "-b", "-", "admin@127.0.0.1"), status: 1, output: "FAILURE: used.crt is in use by xmpp certs", file: "used.crt", holds: "uploaded\n"},
 		{name: "sftp overwrites a file in use", stdin: "put " + local(t, "used.crt", "renewed") + "\n", command: n.openssh("sftp", "-b", "-", "admin@127.0.0.1"), file: "used.crt", holds: "renewed"},
-		{name: "scp up", command: n.openssh("scp", up, "admin@127.0.0.1:scp.txt"), file: "scp.txt", holds: "uploaded\n"},
+		{name: "scp up", command: n.openssh("scp", up, "admin@127.0.0.1:scp.txt"), file: "scp.txt", holds: "uploaded\n", quiet: true},
 		{name: "scp up to the root", command: n.openssh("scp", local(t, "named.txt", "named"), "admin@127.0.0.1:"), file: "named.txt", holds: "named"},
 		{name: "scp down", command: n.openssh("scp", "admin@127.0.0.1:/scp.txt", down), downloaded: "uploaded\n"},
 		{name: "scp of the old protocol", command: n.openssh("scp", "-O", up, "admin@127.0.0.1:old.txt"), status: 1, output: "FAILURE: the old scp protocol is not served"},
@@ -79,6 +81,9 @@ func TestSFTPPrograms(t *testing.T) {
 			r := n.run(tt.stdin, tt.command...)
 			if r.status != tt.status || !strings.Contains(r.out+r.err, tt.output) {
 				t.Errorf("%v = %v; want status %d, %q", tt.command, r, tt.status, tt.output)
+			}
+			if tt.quiet && r.err != "" {
+				t.Errorf("%v said %q; want nothing", tt.command, r.err)
 			}
 			if tt.file != "" && !strings.Contains(n.read(tt.file), tt.holds) {
 				t.Errorf("%s holds %q; want %q", tt.file, n.read(tt.file), tt.holds)
