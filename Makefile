@@ -2,6 +2,8 @@
 
 GO      ?= go
 BUILD   := build
+# The oldest x86-64 machines, and the processor that QEMU emulates.
+export GOAMD64 := v1
 ISO     := $(BUILD)/parley.iso
 # What the git commit says, so that equal commits give equal images.
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
