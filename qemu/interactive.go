@@ -44,6 +44,15 @@ func Run(ctx context.Context, cfg Config, stdin, stdout, stderr *os.File) error 
 			defer func() { _ = term.Restore(fd, before) }()
 		}
 	}
+	ctx, stop := context.WithCancel(ctx)
+	watched := make(chan struct{})
+	defer func() { stop(); <-watched }()
+	go func() {
+		defer close(watched)
+		if hungUp(ctx, stdin) {
+			stop()
+		}
+	}()
 	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	// Asked to end, QEMU restores the terminal itself.
@@ -51,10 +60,31 @@ func Run(ctx context.Context, cfg Config, stdin, stdout, stderr *os.File) error 
 	cmd.WaitDelay = 10 * time.Second
 	switch err := cmd.Run(); {
 	case err == nil || ctx.Err() != nil:
+		// Whoever ended ctx, or the terminal, wanted this.
 		return nil
 	case errors.Is(err, exec.ErrNotFound):
 		return fmt.Errorf("%s is %w; apt-get install qemu-system-x86", program, ErrNotInstalled)
 	default:
 		return fmt.Errorf("%s: %w", program, err)
 	}
+}
+
+// hungUp waits until the terminal is gone, and says so, or ctx ends. SIGHUP
+// does not tell: it goes to the session's leader, and when that is make it waits
+// for us.
+func hungUp(ctx context.Context, terminal *os.File) bool {
+	if !term.IsTerminal(int(terminal.Fd())) {
+		return false
+	}
+	for ctx.Err() == nil {
+		fds := []unix.PollFd{{Fd: int32(terminal.Fd())}} // no events: hang-ups are always told
+		n, err := unix.Poll(fds, 250)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return false
+		}
+		if n > 0 {
+			return true
+		}
+	}
+	return false
 }

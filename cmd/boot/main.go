@@ -106,8 +106,17 @@ func explain(err error) error {
 	}
 	for _, s := range services {
 		if s.guest == inUse.Guest {
-			return fmt.Errorf("%s cannot be used (%w); choose another port: make run %s=%d", inUse.Address, inUse.Err, s.variable, s.host+10000)
+			return fmt.Errorf("%s: %w; choose another port: %s=%d make run", inUse.Address, reason(inUse.Err), s.variable, s.host+10000)
 		}
+	}
+	return err
+}
+
+// reason is what the kernel said, without the address that stands before it.
+func reason(err error) error {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
 	}
 	return err
 }
