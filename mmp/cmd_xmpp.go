@@ -203,7 +203,7 @@ func reset(c *call) error {
 		d.XMPP = config.XMPP{}
 		return nil
 	}, func() error {
-		if err := c.XMPP.Reset(c.ctx); err != nil {
+		if _, err := c.XMPP.Reset(c.ctx); err != nil {
 			return err
 		}
 		return c.XMPP.Reload(c.ctx)

@@ -78,12 +78,27 @@ func (x *XMPP) Restart(context.Context) error {
 }
 
 // Reset implements xmppapi.API.
-func (x *XMPP) Reset(context.Context) error {
+func (x *XMPP) Reset(context.Context) (string, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.bridges, x.users, x.changed = nil, nil, 0
-	return nil
+	return "", nil
 }
+
+// Cluster implements xmppapi.API.
+func (x *XMPP) Cluster(context.Context) (xmppapi.Cluster, error) { return xmppapi.Cluster{}, nil }
+
+// ClusterInitialize implements xmppapi.API.
+func (x *XMPP) ClusterInitialize(context.Context, bool) error { return nil }
+
+// ClusterJoin implements xmppapi.API.
+func (x *XMPP) ClusterJoin(context.Context, string, bool) error { return nil }
+
+// ClusterLeave implements xmppapi.API.
+func (x *XMPP) ClusterLeave(context.Context) error { return nil }
+
+// ClusterRemove implements xmppapi.API.
+func (x *XMPP) ClusterRemove(context.Context, string) error { return nil }
 
 // AddCallBridge implements xmppapi.API.
 func (x *XMPP) AddCallBridge(_ context.Context, name, secret string) (xmppapi.CallBridge, error) {

@@ -62,9 +62,18 @@ type XMPP struct {
 	Listen []string `json:"listen,omitempty"`
 	// Key, Certificate and Bundle name files of the SFTP root. Bundle may
 	// be empty: intermediates first, the root last.
-	Key         string `json:"key,omitempty"`
-	Certificate string `json:"certificate,omitempty"`
-	Bundle      string `json:"bundle,omitempty"`
+	Key         string  `json:"key,omitempty"`
+	Certificate string  `json:"certificate,omitempty"`
+	Bundle      string  `json:"bundle,omitempty"`
+	Cluster     Cluster `json:"cluster,omitzero"`
+}
+
+// Cluster is how this node takes part in a cluster of XMPP servers. Whether it
+// is a member, and of which, is in the replicated store.
+type Cluster struct {
+	Enabled bool `json:"enabled,omitempty"`
+	// Trust names the file of certificates that the nodes trust each other by.
+	Trust string `json:"trust,omitempty"`
 }
 
 // Default is the configuration of a node that nobody has set up.

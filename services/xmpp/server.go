@@ -165,22 +165,21 @@ func (s *Server) Restart(ctx context.Context) error {
 }
 
 // Reset implements xmppapi.API.
-func (s *Server) Reset(ctx context.Context) error {
+func (s *Server) Reset(ctx context.Context) (stillMember string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closeDoors()
 	dir := s.cfg.Paths.XMPP()
-	err := s.core.close()
-	err = errors.Join(err, store.Reset(dir))
+	err = errors.Join(s.core.close(), store.Reset(dir))
 	c, openErr := openCore(dir, s.deps.Log)
 	if openErr != nil {
 		// Without a store the service is nothing: it ends and is started
 		// again, which tries once more.
-		return errors.Join(err, openErr)
+		return "", errors.Join(err, openErr)
 	}
 	s.core = c
 	s.trouble = s.reload(context.WithoutCancel(ctx))
-	return errors.Join(err, s.trouble)
+	return "", errors.Join(err, s.trouble)
 }
 
 // core is the store while it runs.

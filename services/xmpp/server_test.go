@@ -184,7 +184,7 @@ func TestResetForgetsTheStoreAndGoesOn(t *testing.T) {
 	if _, err := w.AddCallBridge(t.Context(), "cb1", ""); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Reset(t.Context()); err != nil {
+	if _, err := w.Reset(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if bs, err := w.CallBridges(t.Context()); err != nil || len(bs) != 0 {

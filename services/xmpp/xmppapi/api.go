@@ -18,8 +18,24 @@ type API interface {
 	// Restart drops all connections and opens the doors again.
 	Restart(ctx context.Context) error
 	// Reset forgets the replicated store: accounts, rosters, messages,
-	// Call Bridges. The caller clears live.json.
-	Reset(ctx context.Context) error
+	// Call Bridges. The caller clears live.json. A member takes itself out of
+	// its cluster first; where it cannot, stillMember is the address that
+	// the others have to remove.
+	Reset(ctx context.Context) (stillMember string, err error)
+
+	// Cluster is what this node knows of its cluster.
+	Cluster(ctx context.Context) (Cluster, error)
+	// ClusterInitialize makes this node a cluster of one, with what it has.
+	// A member is made the only one only with again.
+	ClusterInitialize(ctx context.Context, again bool) error
+	// ClusterJoin joins the cluster of a node, given by address or name.
+	// What the store has is dropped for the cluster's; where there are chat
+	// accounts it needs discard. While it runs Cluster tells Activity.
+	ClusterJoin(ctx context.Context, node string, discard bool) error
+	// ClusterLeave takes this node out; it keeps a copy of the accounts.
+	ClusterLeave(ctx context.Context) error
+	// ClusterRemove takes another node out.
+	ClusterRemove(ctx context.Context, node string) error
 
 	// AddCallBridge registers a component; an empty secret is generated.
 	AddCallBridge(ctx context.Context, name, secret string) (CallBridge, error)
@@ -44,7 +60,9 @@ type Status struct {
 	State       string    `json:"state"`
 	LastIndex   uint64    `json:"last_index"`
 	StateChange time.Time `json:"state_change,omitzero"`
-	// Sessions and Components are connected now, in number.
+	// Clustered says that this node is a member of a cluster.
+	Clustered bool `json:"clustered"`
+	// Sessions and Components are connected to this node now, in number.
 	Sessions   int `json:"sessions"`
 	Components int `json:"components"`
 	Accounts   int `json:"accounts"`
@@ -52,6 +70,8 @@ type Status struct {
 	Pending int `json:"pending"`
 	// Expires is when the certificate in use ends; zero with none.
 	Expires time.Time `json:"expires,omitzero"`
+	// TrustExpires is when the first certificate of the trust bundle ends.
+	TrustExpires time.Time `json:"trust_expires,omitzero"`
 	// Trouble is why the doors are shut although enabled.
 	Trouble string `json:"trouble,omitempty"`
 }
@@ -76,4 +96,40 @@ type User struct {
 	Sessions []string `json:"sessions,omitempty"`
 	// Pending messages wait for this user.
 	Pending int `json:"pending"`
+}
+
+// Cluster is the cluster as one node knows it.
+type Cluster struct {
+	// Member says that this node is in a cluster.
+	Member bool `json:"member"`
+	// Leader says that one is known, so changes can be made.
+	Leader bool `json:"leader"`
+	// State is LEADER, FOLLOWER or CANDIDATE, and StateChange its last change.
+	State       string    `json:"state"`
+	StateChange time.Time `json:"state_change,omitzero"`
+	// Nodes are all members, this one last.
+	Nodes []Node `json:"nodes,omitempty"`
+	// Margin is how many more nodes may fail, -1 where there is no majority.
+	Margin int `json:"margin"`
+	// Activity is what a join is waiting for, "" while there is none.
+	Activity string `json:"activity,omitempty"`
+}
+
+// Node is a member.
+type Node struct {
+	// Address is "10.106.81.30:5222".
+	Address string `json:"address"`
+	Self    bool   `json:"self,omitempty"`
+	Leader  bool   `json:"leader,omitempty"`
+	// Learner has not caught up yet and has no vote.
+	Learner bool `json:"learner,omitempty"`
+	// Reachable now; Since is when that last changed.
+	Reachable bool      `json:"reachable"`
+	Since     time.Time `json:"since,omitzero"`
+	// LastIndex of its log and Lag behind the leader's, in entries.
+	LastIndex uint64 `json:"last_index"`
+	Lag       uint64 `json:"lag"`
+	Version   string `json:"version,omitempty"`
+	// Clock is how far its clock is ahead of this node's.
+	Clock time.Duration `json:"clock,omitempty"`
 }

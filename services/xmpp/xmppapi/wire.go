@@ -34,8 +34,40 @@ func (c *Client) Restart(ctx context.Context) error {
 }
 
 // Reset implements API.
-func (c *Client) Reset(ctx context.Context) error {
-	return c.c.Call(ctx, "POST", "/reset", nil, nil)
+func (c *Client) Reset(ctx context.Context) (stillMember string, err error) {
+	return stillMember, c.c.Call(ctx, "POST", "/reset", nil, &stillMember)
+}
+
+// Cluster implements API.
+func (c *Client) Cluster(ctx context.Context) (cl Cluster, err error) {
+	return cl, c.c.Call(ctx, "GET", "/cluster", nil, &cl)
+}
+
+// clusterChange is what the calls that change the cluster carry.
+type clusterChange struct {
+	Node string `json:"node,omitempty"`
+	// Sure: again, or discard.
+	Sure bool `json:"sure,omitempty"`
+}
+
+// ClusterInitialize implements API.
+func (c *Client) ClusterInitialize(ctx context.Context, again bool) error {
+	return c.c.Call(ctx, "POST", "/cluster/initialize", clusterChange{Sure: again}, nil)
+}
+
+// ClusterJoin implements API.
+func (c *Client) ClusterJoin(ctx context.Context, node string, discard bool) error {
+	return c.c.Call(ctx, "POST", "/cluster/join", clusterChange{node, discard}, nil)
+}
+
+// ClusterLeave implements API.
+func (c *Client) ClusterLeave(ctx context.Context) error {
+	return c.c.Call(ctx, "POST", "/cluster/leave", nil, nil)
+}
+
+// ClusterRemove implements API.
+func (c *Client) ClusterRemove(ctx context.Context, node string) error {
+	return c.c.Call(ctx, "POST", "/cluster/remove", clusterChange{Node: node}, nil)
 }
 
 // AddCallBridge implements API.
@@ -96,7 +128,15 @@ func Handler(api API) http.Handler {
 	get("/users", func(ctx context.Context) (any, error) { return api.Users(ctx) })
 	do("/reload", api.Reload)
 	do("/restart", api.Restart)
-	do("/reset", api.Reset)
+	do("/cluster/leave", api.ClusterLeave)
+	control.Handle(mux, service, "POST /reset", func(ctx context.Context, _ none) (string, error) { return api.Reset(ctx) })
+	get("/cluster", func(ctx context.Context) (any, error) { return api.Cluster(ctx) })
+	change := func(path string, f func(context.Context, clusterChange) error) {
+		control.Handle(mux, service, "POST /cluster/"+path, func(ctx context.Context, ch clusterChange) (none, error) { return none{}, f(ctx, ch) })
+	}
+	change("initialize", func(ctx context.Context, ch clusterChange) error { return api.ClusterInitialize(ctx, ch.Sure) })
+	change("join", func(ctx context.Context, ch clusterChange) error { return api.ClusterJoin(ctx, ch.Node, ch.Sure) })
+	change("remove", func(ctx context.Context, ch clusterChange) error { return api.ClusterRemove(ctx, ch.Node) })
 	account("/users/add", api.AddUser)
 	account("/users/passwd", api.SetPassword)
 	account("/users/del", func(ctx context.Context, u Credential) error { return api.DelUser(ctx, u.Name) })

@@ -1,0 +1,83 @@
+package problem
+
+// Codes of the XMPP cluster.
+const (
+	// ClusterOff: cluster mode is off; ClusterOn: it is on, {command} needs it off.
+	ClusterOff Code = "cluster-off"
+	ClusterOn  Code = "cluster-on"
+	// ClusterXMPPEnabled and ClusterXMPPDisabled: {command} is for the other.
+	ClusterXMPPEnabled  Code = "cluster-xmpp-enabled"
+	ClusterXMPPDisabled Code = "cluster-xmpp-disabled"
+	// ClusterUnready: {missing} is set by {command}, which comes first.
+	ClusterUnready Code = "cluster-unready"
+	// ClusterMember and ClusterNotMember: this node is one, or is none.
+	ClusterMember    Code = "cluster-member"
+	ClusterNotMember Code = "cluster-not-member"
+	// ClusterTrust: {file} cannot be trusted by: {detail}.
+	ClusterTrust Code = "cluster-trust"
+	// ClusterTrustSelf: {file} does not cover this node's own certificate {certificate}.
+	ClusterTrustSelf Code = "cluster-trust-self"
+	// ClusterAddress: no address on interface {interface} to be reached by.
+	ClusterAddress Code = "cluster-address"
+	// ClusterName: {node} does not resolve: {detail}.
+	ClusterName Code = "cluster-name"
+	// ClusterRoute: {node} cannot be reached: {detail}.
+	ClusterRoute Code = "cluster-route"
+	// ClusterTLS: TLS with {node} failed: {detail} names the certificate.
+	ClusterTLS Code = "cluster-tls"
+	// ClusterBack: {node} cannot reach this node at {address}: {detail}.
+	ClusterBack Code = "cluster-back"
+	// ClusterSelf: {node} is this node.
+	ClusterSelf Code = "cluster-self"
+	// ClusterNone: {node} is in no cluster.
+	ClusterNone Code = "cluster-none"
+	// ClusterDomain: {node} serves {theirs}, this node {ours}.
+	ClusterDomain Code = "cluster-domain"
+	// ClusterClock: the clocks are {seconds} s apart.
+	ClusterClock Code = "cluster-clock"
+	// ClusterVersion: {node} runs {theirs}, this node {ours}.
+	ClusterVersion Code = "cluster-version"
+	// ClusterSecret: Call Bridges {names} have other secrets here.
+	ClusterSecret Code = "cluster-secret"
+	// ClusterOwn: this node has {accounts} accounts that a join would drop.
+	ClusterOwn Code = "cluster-own"
+	// ClusterNoMajority: too few nodes can be reached.
+	ClusterNoMajority Code = "cluster-no-majority"
+	// ClusterNode: {node} is no member; {members} are.
+	ClusterNode Code = "cluster-node"
+	// ClusterLast: the one member cannot leave.
+	ClusterLast Code = "cluster-last"
+	// ClusterLate: {node} did not finish in time while {doing}.
+	ClusterLate Code = "cluster-late"
+	// ClusterBusy: {doing} is under way.
+	ClusterBusy Code = "cluster-busy"
+)
+
+var cluster = map[Code]string{
+	ClusterOff:          "cluster mode is off; type 'xmpp disable', then 'xmpp cluster enable'",
+	ClusterOn:           "this node is a member of a cluster; type 'xmpp cluster remove' before '{command}'",
+	ClusterXMPPEnabled:  "XMPP is enabled; type 'xmpp disable', then '{command}'",
+	ClusterXMPPDisabled: "XMPP is disabled; type 'xmpp enable', then '{command}'",
+	ClusterUnready:      "no {missing} yet; type '{command}' first",
+	ClusterMember:       "this node is a member of a cluster already; see 'xmpp cluster status', or leave it with 'xmpp cluster remove'",
+	ClusterNotMember:    "this node is in no cluster yet; on the first node type 'xmpp cluster initialize', on the others 'xmpp cluster join <first node>'",
+	ClusterTrust:        "{file} cannot serve as trust bundle: {detail}; give the nodes' certificates, or their authority's, in one file",
+	ClusterTrustSelf:    "{file} does not cover this node's own certificate {certificate}, so the other nodes could not trust it by the same file; add that certificate, or its authority's",
+	ClusterAddress:      "interface {interface} has no IPv4 address that others could reach this node by; see 'ipv4 {interface}'",
+	ClusterName:         "{node} does not resolve: {detail}; give its address, or see 'dns'",
+	ClusterRoute:        "{node} cannot be reached: {detail}; check the address, 'ping' it, and see 'xmpp status' there",
+	ClusterTLS:          "TLS with {node} failed: {detail}; check 'xmpp certs' and 'xmpp cluster trust' on both nodes",
+	ClusterBack:         "{node} cannot reach this node at {address}: {detail}; TCP port 5222 must be open both ways",
+	ClusterSelf:         "{node} is this node itself; give the address of a node that is in the cluster",
+	ClusterNone:         "{node} is in no cluster; type 'xmpp cluster initialize' there first, or give another node",
+	ClusterDomain:       "{node} serves the domain {theirs} and this node {ours}; set the same with 'xmpp domain' on both",
+	ClusterClock:        "the clock of {node} is {seconds} s from this node's; set both, they may be 30 s apart at most",
+	ClusterVersion:      "{node} runs version {theirs}, which does not work together with {ours} of this node; upgrade the older one",
+	ClusterSecret:       "the secret of Call Bridge {names} is not the cluster's; type 'xmpp callbridge del <name>' for it here, the join brings the right one",
+	ClusterOwn:          "this node has {accounts} chat accounts of its own, which a join would drop; delete them, or confirm the question at the console",
+	ClusterNoMajority:   "most of the cluster's nodes cannot be reached, so nothing can be changed; see 'xmpp cluster status'",
+	ClusterNode:         "{node} is no member; the members are {members}",
+	ClusterLast:         "this is the last member, and the data with it; 'xmpp reset' forgets both",
+	ClusterLate:         "gave up while {doing}; nothing has changed, try again and see 'xmpp cluster status'",
+	ClusterBusy:         "{doing} is under way; wait for it to end",
+}
