@@ -89,6 +89,9 @@ func Domain(s string) (string, error) {
 		}
 		return "[" + a.String() + "]", nil
 	}
+	if !utf8.ValidString(s) {
+		return "", fmt.Errorf("domain part %q: %w", s, ErrDomain)
+	}
 	p := strings.TrimSuffix(s, ".")
 	if !plainLower(p) || strings.Contains(p, "xn--") {
 		var err error
@@ -96,7 +99,7 @@ func Domain(s string) (string, error) {
 			return "", fmt.Errorf("domain part %q: %w", s, ErrDomain)
 		}
 	}
-	if p == "" || len(p) > maxPart || !utf8.ValidString(p) || strings.ContainsAny(p, "\"&'/:<>@ ") || strings.HasPrefix(p, ".") || strings.Contains(p, "..") {
+	if p == "" || len(p) > maxPart || strings.ContainsAny(p, "\"&'/:<>@ ") || strings.HasPrefix(p, ".") || strings.Contains(p, "..") {
 		return "", fmt.Errorf("domain part %q: %w", s, ErrDomain)
 	}
 	return p, nil
