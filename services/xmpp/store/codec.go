@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"time"
+
+	"parley/services/xmpp/link"
 )
 
 // Errors of decoding. A node that meets one in the log must not go on: it is
@@ -19,6 +21,12 @@ var (
 // entryVersion is the first byte of a log entry; ops follow, each a code and
 // its fields, without lengths, up to the end.
 const entryVersion = 1
+
+// EncodeOps writes ops as they are in a log entry, to be sent to the leader.
+func EncodeOps(ops []Op) []byte { return encodeEntry(ops) }
+
+// DecodeOps reads what EncodeOps has written; byte fields of the ops alias b.
+func DecodeOps(b []byte) ([]Op, error) { return decodeEntry(b) }
 
 func encodeEntry(ops []Op) []byte {
 	e := encoder{b: make([]byte, 0, 256*len(ops)+16)}
@@ -99,6 +107,15 @@ func (d *decoder) bytes() []byte {
 	p := d.b[:n:n]
 	d.b = d.b[n:]
 	return p
+}
+
+func (d *decoder) session() (id link.SessionID) {
+	if len(d.b) < len(id) || d.bad {
+		d.bad = true
+		return id
+	}
+	d.b = d.b[copy(id[:], d.b):]
+	return id
 }
 
 func (d *decoder) str() string { return string(d.bytes()) }

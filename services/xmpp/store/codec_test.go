@@ -23,6 +23,9 @@ var allOps = []Op{
 	&Subscription{Domain: "x", From: "a@x", To: "b@x", Type: "subscribe", Stanza: []byte("<presence/>")},
 	&MessagePut{Account: "ada", Resource: "r", Stamp: time.UnixMilli(12345).UTC(), Stanza: []byte("<message/>")},
 	&Delivered{Account: "ada", Items: []link.Item{1, 1 << 40}},
+	&MessagePut{Session: link.SessionID{1, 2}, Seq: 300, Account: "ada", Stamp: time.UnixMilli(1).UTC(), Stanza: []byte("<message/>")},
+	&SessionEnd{IDs: []link.SessionID{{1}, {2}}},
+	&ClusterSet{Cluster{ID: "c", Domain: "x", SaltKey: []byte{1}}},
 }
 
 func TestEntryRoundTrip(t *testing.T) {

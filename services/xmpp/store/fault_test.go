@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	case "writer":
 		fmt.Fprintln(os.Stderr, writer(dir, os.Getenv("PARLEY_STORE_FROM")))
 		os.Exit(1)
+	case "member":
+		fmt.Fprintln(os.Stderr, member(dir))
+		os.Exit(1)
 	case "limited":
 		if err := limited(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -151,6 +154,16 @@ func TestKilledWritersLoseNothing(t *testing.T) {
 	t.Logf("%d messages kept over %d kills", kept, kills)
 }
 
+// limit bounds the size of this process's files.
+func limit(n uint64) error {
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &l); err != nil {
+		return err
+	}
+	l.Cur = min(n, l.Max)
+	return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &l)
+}
+
 // limited runs into a limit of the file size, as a stand-in for a full disk,
 // and out of it.
 func limited(dir string) error {
@@ -161,14 +174,6 @@ func limited(dir string) error {
 	ctx := context.Background()
 	if _, err := s.Apply(ctx, &AccountAdd{Name: "ada"}); err != nil {
 		return err
-	}
-	limit := func(n uint64) error {
-		var l syscall.Rlimit
-		if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &l); err != nil {
-			return err
-		}
-		l.Cur = min(n, l.Max)
-		return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &l)
 	}
 	kept := 0
 	put := func() error {
@@ -280,25 +285,33 @@ func TestReset(t *testing.T) {
 	}
 }
 
+// small segments, so that a test can have many.
+var small = journalOptions{segment: 16 << 10, noSync: true}
+
 func TestDamagedFiles(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		damage func(dir string) error
 	}{
 		{"store cut short", func(dir string) error { return os.Truncate(filepath.Join(dir, fileStore), 20000) }},
-		{"log cut short", func(dir string) error { return os.Truncate(filepath.Join(dir, fileLog), 20000) }},
+		{"identity cut short", func(dir string) error { return os.Truncate(filepath.Join(dir, fileLog), 20000) }},
+		{"log cut short", func(dir string) error { return os.Truncate(segmentFile(dir, -1), 10000) }},
+		{"log with a hole", func(dir string) error { return os.Remove(segmentFile(dir, 1)) }},
+		{"log missing", func(dir string) error { return os.RemoveAll(filepath.Join(dir, folderLog)) }},
+		{"old page of the log overwritten", func(dir string) error { return overwrite(segmentFile(dir, 0), 4096) }},
+		{"page of the log overwritten", func(dir string) error { return overwrite(segmentFile(dir, -1), 600) }},
 		{"store of nonsense", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, fileStore), make([]byte, 65536), 0o600)
 		}},
-		{"log of text", func(dir string) error {
+		{"identity of text", func(dir string) error {
 			return os.WriteFile(filepath.Join(dir, fileLog), []byte(strings.Repeat("text ", 9999)), 0o600)
 		}},
-		{"log missing", func(dir string) error { return os.Remove(filepath.Join(dir, fileLog)) }},
+		{"identity missing", func(dir string) error { return os.Remove(filepath.Join(dir, fileLog)) }},
 		{"store missing and the log truncated", func(dir string) error { return os.Remove(filepath.Join(dir, fileStore)) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			s, stop := start(t, Config{Dir: dir, NoSync: true})
+			s, stop := start(t, Config{Dir: dir, NoSync: true, journal: small})
 			apply(t, s, &AccountAdd{Name: "ada"})
 			for range 300 {
 				apply(t, s, &MessagePut{Account: "ada", Stanza: make([]byte, 1000)})
@@ -312,7 +325,7 @@ func TestDamagedFiles(t *testing.T) {
 			if err := tt.damage(dir); err != nil {
 				t.Fatal(err)
 			}
-			s = New(Config{Dir: dir}, Deps{Log: slog.New(slog.DiscardHandler)})
+			s = New(Config{Dir: dir, journal: small}, Deps{Log: slog.New(slog.DiscardHandler)})
 			err := s.Open()
 			if problem.CodeOf(err) != problem.StoreDamaged {
 				t.Errorf("Open = %v; want %s", err, problem.StoreDamaged)
@@ -320,6 +333,25 @@ func TestDamagedFiles(t *testing.T) {
 			t.Log(problem.Text(err))
 		})
 	}
+}
+
+// segmentFile is the path of a store's nth segment, from the end where n < 0.
+func segmentFile(dir string, n int) string {
+	all, _ := filepath.Glob(filepath.Join(dir, folderLog, segmentPrefix+"*"))
+	if n < 0 {
+		n += len(all)
+	}
+	return all[n]
+}
+
+// overwrite puts nonsense on a file's page.
+func overwrite(path string, off int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte(strings.Repeat("nonsense", 64)), off)
+	return errors.Join(err, f.Close())
 }
 
 // Entries that are in the log and not in the store are applied at the start,
@@ -355,9 +387,9 @@ func TestStoreLagsLog(t *testing.T) {
 // machine's own starts nevertheless.
 func TestTruncation(t *testing.T) {
 	dir := t.TempDir()
-	s, stop := start(t, Config{Dir: dir, NoSync: true})
+	s, stop := start(t, Config{Dir: dir, NoSync: true, journal: small})
 	apply(t, s, &AccountAdd{Name: "ada"})
-	for range 600 {
+	for range 1500 {
 		if err := s.raft.Barrier(0).Error(); err != nil {
 			t.Fatal(err)
 		}
@@ -366,13 +398,13 @@ func TestTruncation(t *testing.T) {
 		t.Fatal(err)
 	}
 	first, err := s.rlog.FirstIndex()
-	if err != nil || first < 300 {
-		t.Errorf("after a snapshot the log begins at %d, %v; want 300 at least", first, err)
+	if err != nil || first < 50 {
+		t.Errorf("after a snapshot the log begins at %d, %v; want 50 at least", first, err)
 	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	s, _ = start(t, Config{Dir: dir, NoSync: true})
+	s, _ = start(t, Config{Dir: dir, NoSync: true, journal: small})
 	if !s.Account("ada") {
 		t.Error("account is lost")
 	}
@@ -410,9 +442,11 @@ func TestSnapshotReachesEmptyNode(t *testing.T) {
 	transA.Connect(addrB, transB)
 	transB.Connect(addrA, transA)
 	run := func(dir string, trans raft.Transport, bootstrap bool) *Store {
-		s := New(Config{Dir: dir, NoSync: true}, Deps{Log: slog.New(slog.DiscardHandler), Transport: trans})
+		s := New(Config{Dir: dir, NoSync: true, journal: small}, Deps{Log: slog.New(slog.DiscardHandler), Transport: trans})
 		if !bootstrap {
-			emptyLog(t, dir)
+			if _, err := CreateMember(dir); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := s.Open(); err != nil {
 			t.Fatal(err)
@@ -461,22 +495,10 @@ func TestSnapshotReachesEmptyNode(t *testing.T) {
 	}
 }
 
-// emptyLog makes a log with an identity and no configuration: a node that is
-// to join.
-func emptyLog(t *testing.T, dir string) {
-	l, err := newLog(filepath.Join(dir, fileLog), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(l.Set(keyNode, []byte("b")), l.Close()); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestSnapshotIsTheFile(t *testing.T) {
 	s, _ := start(t, Config{Dir: t.TempDir(), NoSync: true})
 	apply(t, s, &AccountAdd{Name: "ada"})
-	snaps := &snapshots{m: s.m, dir: s.cfg.Dir}
+	snaps := &snapshots{m: s.m, dir: s.cfg.Dir, keepFrom: s.rlog.keepFrom}
 	meta, r, err := snaps.Open(snapOwn)
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -41,8 +42,17 @@ type machine struct {
 	// failed is why the machine stopped for good.
 	failed error
 
+	// over says that size is above maxUnflushed, and configured what
+	// configIndex is, for readers that must not wait for a flush.
+	over       atomic.Bool
+	configured atomic.Uint64
+
 	// dirty has room for one signal that there is something to flush.
 	dirty chan struct{}
+	// poke has room for one signal to the watcher.
+	poke chan struct{}
+	// advanced, where somebody waits, is closed when at has moved.
+	advanced chan struct{}
 
 	// names are the accounts, for readers that must not wait for a flush.
 	namesMu sync.RWMutex
@@ -58,7 +68,11 @@ type position struct {
 const (
 	// flushEvery bounds how much a restart applies again.
 	flushEvery = 100 * time.Millisecond
-	flushBytes = 4 << 20
+	// flushShare is how many times as long as the last flush took there is
+	// none, up to maxFlushEvery.
+	flushShare    = 20
+	maxFlushEvery = 2 * time.Second
+	flushBytes    = 4 << 20
 	// maxUnflushed is where changes are refused because flushes fail.
 	maxUnflushed = 4 * flushBytes
 	// mapped is the address space reserved for the file. As long as it is
@@ -68,7 +82,7 @@ const (
 
 // openMachine opens or creates the file.
 func openMachine(path string, noSync bool, d *disk, log *slog.Logger) (*machine, error) {
-	m := &machine{path: path, noSync: noSync, log: log, disk: d, dirty: make(chan struct{}, 1)}
+	m := &machine{path: path, noSync: noSync, log: log, disk: d, dirty: make(chan struct{}, 1), poke: make(chan struct{}, 1)}
 	return m, m.open()
 }
 
@@ -120,6 +134,7 @@ func (m *machine) begin() error {
 	m.at = position{number(t.meta.Get(keyIndex)), number(t.meta.Get(keyTerm)), link.Item(number(t.meta.Get(keyItem)))}
 	m.config = append([]byte(nil), t.meta.Get(keyConfig)...)
 	m.configIndex = number(t.meta.Get(keyConfigIndex))
+	m.configured.Store(m.configIndex)
 	return nil
 }
 
@@ -184,11 +199,39 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 		m.unflushed = append(m.unflushed, l)
 		m.size += len(l.Data)
 	}
+	m.over.Store(m.size > maxUnflushed)
 	if m.size >= flushBytes && m.failed == nil && m.disk.waiting.Load() == 0 {
 		m.flushLocked()
 	}
+	m.tellLocked()
 	m.signal()
 	return responses
+}
+
+// tellLocked wakes those that wait for the machine to move.
+func (m *machine) tellLocked() {
+	if m.advanced != nil {
+		close(m.advanced)
+		m.advanced = nil
+	}
+}
+
+// pokeWatcher tells the watcher to look at Raft's state. It never waits.
+func (m *machine) pokeWatcher() {
+	select {
+	case m.poke <- struct{}{}:
+	default:
+	}
+}
+
+// servers are the members as of that configuration.
+func (m *machine) servers() []raft.Server {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.config) == 0 {
+		return nil
+	}
+	return raft.DecodeConfiguration(m.config).Servers
 }
 
 func (m *machine) signal() {
@@ -205,6 +248,8 @@ func (m *machine) applyLocked(l *raft.Log) ([]Result, error) {
 	switch l.Type {
 	case raft.LogConfiguration:
 		m.config, m.configIndex = append([]byte(nil), l.Data...), l.Index
+		m.configured.Store(l.Index)
+		m.pokeWatcher()
 		return nil, nil
 	case raft.LogCommand:
 	default:
@@ -252,7 +297,11 @@ func (m *machine) applyOp(op Op) (res Result, err error) {
 	case *Subscription:
 		res, err = m.t.subscription(o)
 	case *MessagePut:
-		res, err = m.t.messagePut(o, &m.at.item)
+		res, err = m.t.messagePutOnce(o, &m.at.item)
+	case *SessionEnd:
+		err = m.t.sessionEnd(o)
+	case *ClusterSet:
+		err = m.t.clusterSet(o)
 	case *Delivered:
 		res, err = m.t.delivered(o)
 	}
@@ -291,6 +340,7 @@ func (m *machine) flushLocked() error {
 	}
 	if err == nil {
 		m.flushed, m.unflushed, m.size = m.at.index, nil, 0
+		m.over.Store(false)
 		if err = m.begin(); err == nil {
 			return nil
 		}

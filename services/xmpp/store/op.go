@@ -31,6 +31,9 @@ const (
 	opSubscription
 	opMessagePut
 	opDelivered
+	opMessagePutOnce
+	opSessionEnd
+	opClusterSet
 )
 
 // newOp makes the empty op of a code, nil for one that is not known.
@@ -58,6 +61,12 @@ func newOp(c opCode) Op {
 		return &MessagePut{}
 	case opDelivered:
 		return &Delivered{}
+	case opMessagePutOnce:
+		return &MessagePut{Seq: 1}
+	case opSessionEnd:
+		return &SessionEnd{}
+	case opClusterSet:
+		return &ClusterSet{}
 	}
 	return nil
 }
@@ -119,8 +128,12 @@ type Subscription struct {
 	Stanza []byte
 }
 
-// MessagePut puts a message in an account's inbox.
+// MessagePut puts a message in an account's inbox, once: a Seq not above the
+// last of its Session changes nothing (Result.Again).
 type MessagePut struct {
+	// Session and Seq number what a session sends; Seq 0: it is not numbered.
+	Session link.SessionID
+	Seq     uint64
 	Account string
 	// Resource that the message is addressed to, "" for the bare JID.
 	Resource string
@@ -134,11 +147,29 @@ type Delivered struct {
 	Items   []link.Item
 }
 
+// SessionEnd forgets the numbers of sessions that will send nothing any more.
+type SessionEnd struct{ IDs []link.SessionID }
+
+// ClusterSet replaces the group's record.
+type ClusterSet struct{ Cluster Cluster }
+
+// Cluster is what all nodes of a group have in common.
+type Cluster struct {
+	// ID is random, made with the group.
+	ID string
+	// Domain that it serves.
+	Domain string
+	// SaltKey makes the salts shown for accounts that do not exist.
+	SaltKey []byte
+}
+
 // Result is what became of one op.
 type Result struct {
 	// Err is why the op was refused: a *problem.Problem or one of this
 	// package's errors. Nothing has changed then.
 	Err error
+	// Again: the message was put before; nothing has changed now.
+	Again bool
 	// Item is the number of a message put.
 	Item link.Item
 	// Effects are what is to be sent now, in this order.

@@ -80,17 +80,55 @@ func (o *Subscription) decode(d *decoder) {
 	o.Domain, o.From, o.To, o.Type, o.Stanza = d.str(), d.str(), d.str(), d.str(), d.bytes()
 }
 
-func (*MessagePut) code() opCode { return opMessagePut }
-func (*MessagePut) grows() bool  { return true }
+func (o *MessagePut) code() opCode {
+	if o.Seq == 0 {
+		return opMessagePut
+	}
+	return opMessagePutOnce
+}
+func (*MessagePut) grows() bool { return true }
 func (o *MessagePut) encode(e *encoder) {
+	if o.Seq != 0 {
+		e.b = append(e.b, o.Session[:]...)
+		e.uint(o.Seq)
+	}
 	e.str(o.Account)
 	e.str(o.Resource)
 	e.time(o.Stamp)
 	e.bytes(o.Stanza)
 }
+
+// decode reads a number where newOp has set one.
 func (o *MessagePut) decode(d *decoder) {
+	if o.Seq != 0 {
+		o.Session, o.Seq = d.session(), d.uint()
+		d.bad = d.bad || o.Seq == 0
+	}
 	o.Account, o.Resource, o.Stamp, o.Stanza = d.str(), d.str(), d.time(), d.bytes()
 }
+
+func (*SessionEnd) code() opCode { return opSessionEnd }
+func (*SessionEnd) grows() bool  { return false }
+func (o *SessionEnd) encode(e *encoder) {
+	e.uint(uint64(len(o.IDs)))
+	for _, id := range o.IDs {
+		e.b = append(e.b, id[:]...)
+	}
+}
+func (o *SessionEnd) decode(d *decoder) {
+	n := d.count()
+	for range n {
+		o.IDs = append(o.IDs, d.session())
+	}
+}
+
+func (*ClusterSet) code() opCode        { return opClusterSet }
+func (*ClusterSet) grows() bool         { return true }
+func (o *ClusterSet) encode(e *encoder) { o.Cluster.encode(e) }
+func (o *ClusterSet) decode(d *decoder) { o.Cluster.decode(d) }
+
+func (c *Cluster) encode(e *encoder) { e.str(c.ID); e.str(c.Domain); e.bytes(c.SaltKey) }
+func (c *Cluster) decode(d *decoder) { c.ID, c.Domain, c.SaltKey = d.str(), d.str(), d.bytes() }
 
 func (*Delivered) code() opCode { return opDelivered }
 func (*Delivered) grows() bool  { return false }

@@ -23,7 +23,10 @@ import (
 // Files of the store's folder.
 const (
 	fileStore = "store.db"
-	fileLog   = "raft.db"
+	// fileLog has the node's identity and what it promised in elections.
+	fileLog = "raft.db"
+	// folderLog has the journal.
+	folderLog = "log"
 	// fileReceived is a snapshot on its way in.
 	fileReceived = "received.db"
 )
@@ -31,8 +34,27 @@ const (
 // lockTimeout is how long a process that just ended may still hold a file.
 const lockTimeout = time.Second
 
-// keyNode is the node's identity in the log's stable store.
-var keyNode = []byte("parley-node")
+// Keys in fileLog beside Raft's own.
+var (
+	// keyNode is the node's identity.
+	keyNode = []byte("parley-node")
+	// keyLogFormat says where the log is: in folderLog if it is logFormat,
+	// and in fileLog itself where it is missing.
+	keyLogFormat = []byte("parley-log")
+	logFormat    = []byte("journal")
+)
+
+// journalOf are the journal's sizes; without syncs it is a test's, which has
+// many stores.
+func journalOf(cfg Config) journalOptions {
+	switch {
+	case cfg.journal.segment != 0:
+		return cfg.journal
+	case cfg.NoSync:
+		return journalOptions{segment: 1 << 20, keep: 4 << 20, noSync: true}
+	}
+	return journalOptions{segment: 8 << 20, keep: 32 << 20}
+}
 
 // openError names what keeps a file from being opened.
 func openError(path string, err error) error {
@@ -87,89 +109,167 @@ func checkFile(path string) error {
 
 // openLog opens the Raft log, making a new one where there is none. The
 // machine is open, which keeps other processes out.
-func openLog(dir string, m *machine, noSync bool) (*raftboltdb.BoltStore, raft.ServerID, error) {
+func openLog(dir string, m *machine, opt journalOptions) (j *journal, b *raftboltdb.BoltStore, id raft.ServerID, err error) {
 	path := filepath.Join(dir, fileLog)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if m.at.index > 0 {
-			return nil, "", openError(path, errors.New("it is missing"))
+			return nil, nil, "", openError(path, errors.New("it is missing"))
 		}
-		if err := createLog(dir, noSync); err != nil {
-			return nil, "", err
+		if _, err := createLog(dir, true, opt); err != nil {
+			return nil, nil, "", err
 		}
 	} else if err != nil {
-		return nil, "", openError(path, err)
+		return nil, nil, "", openError(path, err)
 	}
-	var b *raftboltdb.BoltStore
-	var id []byte
-	err := guard(func() (err error) {
-		if err = checkFile(path); err != nil {
-			return err
+	defer func() {
+		if err == nil {
+			return
 		}
-		if b, err = newLog(path, noSync); err != nil {
-			return err
-		}
-		if id, err = b.Get(keyNode); err != nil {
-			return fmt.Errorf("node identity: %w", err)
-		}
-		first, err := b.FirstIndex()
-		if err == nil && first > m.at.index+1 {
-			err = openError(m.path, fmt.Errorf("it ends at change %d, and the log begins at %d", m.at.index, first))
-		}
-		return err
-	})
-	if err != nil {
 		if b != nil {
 			b.Close()
+		}
+		if j != nil {
+			j.Close()
 		}
 		if problem.CodeOf(err) == "" {
 			err = openError(path, err)
 		}
-		return nil, "", err
+	}()
+	err = guard(func() (err error) {
+		if err = checkFile(path); err != nil {
+			return err
+		}
+		if b, err = newLog(path, opt.noSync); err != nil {
+			return err
+		}
+		name, err := b.Get(keyNode)
+		if err != nil {
+			return fmt.Errorf("node identity: %w", err)
+		}
+		id = raft.ServerID(name)
+		return convertLog(dir, b, opt)
+	})
+	if err != nil {
+		return j, b, "", err
 	}
-	return b, raft.ServerID(id), nil
+	path = filepath.Join(dir, folderLog)
+	if j, err = openJournal(path, opt); err != nil {
+		return j, b, "", err
+	}
+	first, _ := j.FirstIndex()
+	last, _ := j.LastIndex()
+	if first > m.at.index+1 {
+		return j, b, "", openError(m.path, fmt.Errorf("it ends at change %d, and the log begins at %d", m.at.index, first))
+	}
+	if last < m.at.index {
+		// The store came from another node, and what the log had before
+		// has not been dropped.
+		err = j.DeleteRange(first, last)
+	}
+	return j, b, id, err
+}
+
+// convertLog moves a log that is in fileLog, as it was once, to a journal.
+func convertLog(dir string, b *raftboltdb.BoltStore, opt journalOptions) error {
+	first, err := b.FirstIndex()
+	if err != nil {
+		return err
+	}
+	last, err := b.LastIndex()
+	if err != nil {
+		return err
+	}
+	if _, err := b.Get(keyLogFormat); err != nil {
+		path, temp := filepath.Join(dir, folderLog), filepath.Join(dir, folderLog+".new")
+		if err := createJournal(temp, opt); err != nil {
+			return err
+		}
+		j, err := openJournal(temp, opt)
+		if err != nil {
+			return err
+		}
+		for i := first; i <= last && i > 0 && err == nil; i++ {
+			l := new(raft.Log)
+			if err = b.GetLog(i, l); err == nil {
+				err = j.StoreLog(l)
+			}
+		}
+		if err = errors.Join(err, j.Close()); err != nil {
+			return err
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("remove %s: %w", path, err)
+		}
+		if err := os.Rename(temp, path); err != nil {
+			return fmt.Errorf("rename to %s: %w", path, err)
+		}
+		if err := durable.SyncDir(dir); err != nil {
+			return err
+		}
+		if err := b.Set(keyLogFormat, logFormat); err != nil {
+			return err
+		}
+	}
+	if last > 0 {
+		return b.DeleteRange(first, last)
+	}
+	return nil
 }
 
 func newLog(path string, noSync bool) (*raftboltdb.BoltStore, error) {
-	// Without a stored free list an append writes only what it changes; the
-	// file is small, so finding its free pages at the start is quick.
+	// The file is small, so finding its free pages at the start is quick.
 	return raftboltdb.New(raftboltdb.Options{Path: path, NoSync: noSync, BoltOptions: &bbolt.Options{
 		Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, NoSync: noSync,
 	}})
 }
 
-// createLog makes a log that holds a random identity and a configuration of
-// this node as the one voter. It gets its name when it is whole.
-func createLog(dir string, noSync bool) error {
+// createLog makes a log that holds a random identity and, with voter, a
+// configuration of this node as the one voter. The file with the identity
+// comes last: without it there is no log.
+func createLog(dir string, voter bool, opt journalOptions) (id string, err error) {
 	path := filepath.Join(dir, fileLog)
-	temp := filepath.Join(dir, durable.TempPrefix+fileLog)
-	b, err := newLog(temp, noSync)
-	if err != nil {
-		return openError(path, err)
+	folder := filepath.Join(dir, folderLog)
+	if err := createJournal(folder, opt); err != nil {
+		return "", openError(folder, err)
 	}
-	id := make([]byte, 16)
-	rand.Read(id)
-	name := hex.EncodeToString(id)
-	err = b.Set(keyNode, []byte(name))
-	if err == nil {
-		conf := raftConfig(raft.ServerID(name), nil)
+	j, err := openJournal(folder, opt)
+	if err != nil {
+		return "", openError(folder, err)
+	}
+	defer j.Close()
+	temp := filepath.Join(dir, durable.TempPrefix+fileLog)
+	b, err := newLog(temp, opt.noSync)
+	if err != nil {
+		return "", openError(path, err)
+	}
+	name := newIdentity()
+	err = errors.Join(b.Set(keyNode, []byte(name)), b.Set(keyLogFormat, logFormat))
+	if err == nil && voter {
+		conf := raftConfig(raft.ServerID(name), Timing{}.orDefault(), nil)
 		_, trans := raft.NewInmemTransport(raft.ServerAddress(name))
-		err = raft.BootstrapCluster(conf, b, b, raft.NewInmemSnapshotStore(), trans, raft.Configuration{
+		err = raft.BootstrapCluster(conf, j, b, raft.NewInmemSnapshotStore(), trans, raft.Configuration{
 			Servers: []raft.Server{{Suffrage: raft.Voter, ID: raft.ServerID(name), Address: raft.ServerAddress(name)}},
 		})
 	}
 	if err = errors.Join(err, b.Close()); err != nil {
-		return openError(path, err)
+		return "", openError(path, err)
 	}
 	if err := os.Rename(temp, path); err != nil {
-		return fmt.Errorf("rename to %s: %w", path, err)
+		return "", fmt.Errorf("rename to %s: %w", path, err)
 	}
-	return durable.SyncDir(dir)
+	return name, durable.SyncDir(dir)
+}
+
+func newIdentity() string {
+	id := make([]byte, 16)
+	rand.Read(id)
+	return hex.EncodeToString(id)
 }
 
 // Reset removes the store of a folder. No process may have it open; one that
 // has is a problem.StoreLocked.
 func Reset(dir string) error {
-	// The log goes first: a store without a log is refused, a log without
+	// The identity goes first: a store without it is refused, a log without
 	// a store would be replayed.
 	path := filepath.Join(dir, fileStore)
 	if _, err := os.Stat(path); err == nil {
@@ -184,6 +284,11 @@ func Reset(dir string) error {
 	for _, f := range []string{fileLog, fileStore, fileReceived} {
 		if err := durable.Remove(filepath.Join(dir, f)); err != nil {
 			return err
+		}
+	}
+	for _, d := range []string{folderLog, folderLog + ".new"} {
+		if err := os.RemoveAll(filepath.Join(dir, d)); err != nil {
+			return fmt.Errorf("remove %s: %w", d, err)
 		}
 	}
 	return durable.Sweep(dir)

@@ -2,10 +2,14 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -16,25 +20,34 @@ import (
 // a disk that fills up: it steps down where an append fails, which is right,
 // and then panics where it cannot store the next term, which is not.
 type raftLog struct {
-	*raftboltdb.BoltStore
-	disk *disk
+	*journal
+	stable *raftboltdb.BoltStore
+	disk   *disk
 	// stop ends waiting for room.
 	stop <-chan struct{}
 	// fatal takes the first error that is not a lack of room.
 	fatal chan<- error
 	// grown counts the bytes appended since the log was last truncated.
 	grown atomic.Int64
+	// backlog says that what was applied cannot be written: then the log
+	// must not grow either.
+	backlog func() bool
+	// alone says that this node is the one voter.
+	alone func() bool
 }
 
 // StoreLogs implements raft.LogStore. After an error for lack of room nothing
-// is stored. A leader's first entry, the no-op, waits for room: nobody waits
-// for it, and to refuse it would only start the next election.
+// is stored. The first entry of a leader without peers, the no-op, waits for
+// room: nobody waits for it, and to refuse it would only start the next
+// election. With peers another node may have room.
 func (l *raftLog) StoreLogs(logs []*raft.Log) error {
 	var err error
-	if len(logs) == 1 && logs[0].Type == raft.LogNoop {
-		err = l.disk.wait(l.stop, func() error { return l.BoltStore.StoreLogs(logs) })
+	if l.backlog() {
+		err = fmt.Errorf("changes are not written: %w", l.disk.note(syscall.ENOSPC))
+	} else if len(logs) == 1 && logs[0].Type == raft.LogNoop && l.alone() {
+		err = l.disk.wait(l.stop, func() error { return l.journal.StoreLogs(logs) })
 	} else {
-		err = l.disk.note(l.BoltStore.StoreLogs(logs))
+		err = l.disk.note(l.journal.StoreLogs(logs))
 	}
 	if err != nil && !isFull(err) {
 		l.fail(err)
@@ -51,21 +64,47 @@ func (l *raftLog) StoreLog(e *raft.Log) error { return l.StoreLogs([]*raft.Log{e
 // DeleteRange implements raft.LogStore.
 func (l *raftLog) DeleteRange(first, last uint64) error {
 	l.grown.Store(0)
-	return l.disk.note(l.BoltStore.DeleteRange(first, last))
+	if l.disk.full(true) {
+		l.journal.keepNothing()
+	}
+	err := l.disk.note(l.journal.DeleteRange(first, last))
+	if err != nil && !isFull(err) {
+		l.fail(err)
+	}
+	return err
 }
+
+// GetLog implements raft.LogStore. Raft panics where it cannot read an entry.
+func (l *raftLog) GetLog(index uint64, e *raft.Log) error {
+	err := l.journal.GetLog(index, e)
+	if err != nil && !errors.Is(err, raft.ErrLogNotFound) {
+		l.fail(err)
+		runtime.Goexit()
+	}
+	return err
+}
+
+// Close closes the files.
+func (l *raftLog) Close() error { return errors.Join(l.journal.Close(), l.stable.Close()) }
+
+// Get implements raft.StableStore.
+func (l *raftLog) Get(k []byte) ([]byte, error) { return l.stable.Get(k) }
+
+// GetUint64 implements raft.StableStore.
+func (l *raftLog) GetUint64(k []byte) (uint64, error) { return l.stable.GetUint64(k) }
 
 // Set implements raft.StableStore.
 func (l *raftLog) Set(k, v []byte) error {
-	return l.must(func() error { return l.BoltStore.Set(k, v) })
+	return l.must(func() error { return l.stable.Set(k, v) })
 }
 
 // SetUint64 implements raft.StableStore. Raft stores the term that it has just
 // read whenever it starts.
 func (l *raftLog) SetUint64(k []byte, v uint64) error {
-	if old, err := l.BoltStore.GetUint64(k); err == nil && old == v {
+	if old, err := l.stable.GetUint64(k); err == nil && old == v {
 		return nil
 	}
-	return l.must(func() error { return l.BoltStore.SetUint64(k, v) })
+	return l.must(func() error { return l.stable.SetUint64(k, v) })
 }
 
 // must waits until there is room. Raft panics on any error here, and must not
@@ -104,6 +143,18 @@ func (s sinkTo) Accept(_ string, level hclog.Level, msg string, args ...any) {
 		to = slog.LevelInfo
 	case hclog.Error:
 		to = slog.LevelError
+		for _, p := range repeated {
+			if strings.HasPrefix(msg, p) {
+				to = slog.LevelDebug
+			}
+		}
 	}
 	s.log.Log(context.Background(), to, msg, args...)
+}
+
+// repeated are Raft's words about a node that cannot be reached, several a
+// second; that it cannot is told elsewhere, once.
+var repeated = []string{
+	"failed to heartbeat", "failed to appendEntries", "failed to pipeline", "failed to start pipeline", "failed to make requestVote",
+	"failed to contact", "failed to decode incoming command", "failed to flush response", "failed to accept connection",
 }

@@ -1,11 +1,11 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"go.etcd.io/bbolt"
@@ -20,7 +20,13 @@ import (
 type snapshots struct {
 	m   *machine
 	dir string
+	// keepFrom keeps the log that a receiver will need next.
+	keepFrom func(index uint64) (release func(time.Duration))
 }
+
+// catchUp is how long a node that has got a snapshot may take to ask for what
+// follows it.
+const catchUp = 30 * time.Second
 
 // IDs of snapshots.
 const (
@@ -75,18 +81,19 @@ func (s *snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	}
 	meta := s.m.snapshotMeta()
 	meta.Size = tx.Size()
-	return meta, newCopying(tx), nil
+	return meta, newCopying(tx, s.keepFrom(meta.Index)), nil
 }
 
 // copying reads a copy of the file as it was when the transaction began.
 type copying struct {
 	*io.PipeReader
-	done chan struct{}
+	done    chan struct{}
+	release func(time.Duration)
 }
 
-func newCopying(tx *bbolt.Tx) *copying {
+func newCopying(tx *bbolt.Tx, release func(time.Duration)) *copying {
 	r, w := io.Pipe()
-	c := &copying{r, make(chan struct{})}
+	c := &copying{r, make(chan struct{}), release}
 	go func() {
 		defer close(c.done)
 		defer tx.Rollback()
@@ -100,6 +107,7 @@ func newCopying(tx *bbolt.Tx) *copying {
 func (c *copying) Close() error {
 	c.PipeReader.Close()
 	<-c.done
+	c.release(catchUp)
 	return nil
 }
 
@@ -167,16 +175,14 @@ func (reference) Release()                        {}
 // Snapshot implements raft.FSM.
 func (m *machine) Snapshot() (raft.FSMSnapshot, error) { return reference{}, nil }
 
-// Restore implements raft.FSM: the machine becomes the received snapshot.
+// Restore implements raft.FSM: the machine becomes the received snapshot. What
+// Raft hands over is the file that takes the place of the old one, so it is
+// not read.
 func (m *machine) Restore(r io.ReadCloser) error {
-	defer r.Close()
-	f, err := durable.Create(m.path, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Discard()
-	if _, err := io.Copy(f, r); err != nil {
-		return fmt.Errorf("copy snapshot: %w", err)
+	r.Close()
+	received := filepath.Join(filepath.Dir(m.path), fileReceived)
+	if err := checkFile(received); err != nil {
+		return fmt.Errorf("check snapshot: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -188,22 +194,24 @@ func (m *machine) Restore(r io.ReadCloser) error {
 	}
 	// The old file is locked and mapped until it is closed; from here on
 	// there is no way back but to fail.
-	err = m.db.Close()
+	err := m.db.Close()
 	m.db, m.t, m.unflushed, m.size = nil, nil, nil, 0
+	m.over.Store(false)
 	if err == nil {
-		err = f.Commit()
+		err = os.Rename(received, m.path)
+	}
+	if err == nil {
+		err = durable.SyncDir(filepath.Dir(m.path))
 	}
 	if err == nil {
 		err = m.open()
 	}
+	m.tellLocked()
 	if err != nil {
 		m.failed = fmt.Errorf("install snapshot: %w", err)
 		m.signal()
 		return m.failed
 	}
-	received := filepath.Join(filepath.Dir(m.path), fileReceived)
-	if err := os.Remove(received); err != nil && !errors.Is(err, os.ErrNotExist) {
-		m.log.Warn("received snapshot not removed", "err", err)
-	}
+	m.pokeWatcher()
 	return nil
 }

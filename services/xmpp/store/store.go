@@ -37,6 +37,33 @@ type Config struct {
 	// NoSync leaves out fsync. Only for tests: a power cut then loses what
 	// was acknowledged.
 	NoSync bool
+	// Timing of elections; zero values are the defaults.
+	Timing Timing
+
+	// journal has other sizes for tests.
+	journal journalOptions
+}
+
+// Timing says how soon silence of the leader is taken for its loss. It is a
+// back-up: whoever notices sooner calls Campaign.
+type Timing struct {
+	// Heartbeat is after how long without one a follower stands for
+	// election (up to twice as long, at random), and how long an election
+	// may take. A leader sends ten in that time.
+	Heartbeat time.Duration
+	// Lease is how long a leader goes on without an answer of a majority;
+	// not above Heartbeat.
+	Lease time.Duration
+}
+
+func (t Timing) orDefault() Timing {
+	if t.Heartbeat == 0 {
+		t.Heartbeat = 500 * time.Millisecond
+	}
+	if t.Lease == 0 {
+		t.Lease = t.Heartbeat * 4 / 5
+	}
+	return t
 }
 
 // DefaultReserve is enough for the log's growth up to its next truncation.
@@ -63,23 +90,30 @@ type Store struct {
 	log  *slog.Logger
 	disk *disk
 
-	m     *machine
-	rlog  *raftLog
-	id    raft.ServerID
-	fatal chan error
-	stop  chan struct{}
+	m      *machine
+	rlog   *raftLog
+	wire   *wire
+	timing Timing
+	id     raft.ServerID
+	fatal  chan error
+	stop   chan struct{}
+	// dead is closed when Run ends for an error: one of Raft's goroutines may
+	// have ended, and not answer any more.
+	dead chan struct{}
 
 	mu sync.Mutex
 	// raft is nil until Run.
 	raft *raft.Raft
-	// role and since are Raft's state; ready: this node leads and has
-	// applied all that earlier leaders have committed.
-	role    raft.RaftState
+	// seen is Raft's state, since when its role is; ready: this node leads
+	// and has applied all that earlier leaders have committed.
+	seen    view
 	since   time.Time
 	ready   bool
 	changed chan struct{}
 	closing bool
 	calls   sync.WaitGroup
+	// changing has room for one change of the group.
+	changing chan struct{}
 }
 
 // New makes a store; nothing is read yet.
@@ -87,8 +121,8 @@ func New(cfg Config, deps Deps) *Store {
 	return &Store{
 		cfg: cfg, deps: deps, log: deps.Log.With("component", "store"),
 		disk:  &disk{dir: cfg.Dir, reserve: cfg.Reserve},
-		fatal: make(chan error, 1), stop: make(chan struct{}), changed: make(chan struct{}),
-		role: raft.Follower, since: time.Now(),
+		fatal: make(chan error, 1), stop: make(chan struct{}), dead: make(chan struct{}), changed: make(chan struct{}),
+		since: time.Now(), timing: cfg.Timing.orDefault(), changing: make(chan struct{}, 1),
 	}
 }
 
@@ -123,29 +157,32 @@ func (s *Store) openRest() error {
 	if err := durable.Remove(filepath.Join(s.cfg.Dir, fileReceived)); err != nil {
 		return err
 	}
-	b, id, err := openLog(s.cfg.Dir, s.m, s.cfg.NoSync)
+	j, b, id, err := openLog(s.cfg.Dir, s.m, journalOf(s.cfg))
 	if err != nil {
 		return err
 	}
 	s.id = id
-	s.rlog = &raftLog{BoltStore: b, disk: s.disk, stop: s.stop, fatal: s.fatal}
+	s.rlog = &raftLog{journal: j, stable: b, disk: s.disk, stop: s.stop, fatal: s.fatal, backlog: s.m.backlog, alone: func() bool {
+		voters, self := s.electorate()
+		return voters == 1 && self
+	}}
 	return nil
 }
 
 // Close closes a store that is not run any more, or never was.
 func (s *Store) Close() error { return errors.Join(s.m.close(), s.rlog.Close()) }
 
-// raftConfig is Raft's. A single voter elects itself, so its timeouts only
-// delay the start; peers will need longer ones.
-func raftConfig(id raft.ServerID, log *slog.Logger) *raft.Config {
+// raftConfig is Raft's.
+func raftConfig(id raft.ServerID, timing Timing, log *slog.Logger) *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = id
-	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = singleTimeout, singleTimeout, singleTimeout
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = timing.Heartbeat, timing.Heartbeat, timing.Lease
 	c.MaxAppendEntries = 256
 	c.NoSnapshotRestoreOnStart = true
 	c.NoLegacyTelemetry = true
-	// A snapshot is a flush, so it may be taken often. What is left of the
-	// log is read at each start.
+	// A node that was removed is still there, and may be taken in again.
+	c.ShutdownOnRemove = false
+	// A snapshot is a flush, so it may be taken often.
 	c.SnapshotThreshold, c.SnapshotInterval, c.TrailingLogs = 4096, 30*time.Second, 256
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -154,11 +191,8 @@ func raftConfig(id raft.ServerID, log *slog.Logger) *raft.Config {
 	return c
 }
 
-const (
-	singleTimeout = 50 * time.Millisecond
-	// snapshotBytes of log make a snapshot, whatever the number of entries.
-	snapshotBytes = 32 << 20
-)
+// snapshotBytes of log make a snapshot, whatever the number of entries.
+const snapshotBytes = 32 << 20
 
 // Run takes part in the group until ctx ends or the disk fails, and closes the
 // files. It may be called once.
@@ -167,38 +201,52 @@ func (s *Store) Run(ctx context.Context) error {
 	if trans == nil {
 		_, trans = raft.NewInmemTransport(raft.ServerAddress(s.id))
 	}
-	snaps := &snapshots{m: s.m, dir: s.cfg.Dir}
-	r, err := raft.NewRaft(raftConfig(s.id, s.log), s.m, s.rlog, s.rlog, snaps, trans)
+	s.wire = newWire(trans, s.id, s.electorate, s.lastEntry)
+	snaps := &snapshots{m: s.m, dir: s.cfg.Dir, keepFrom: s.rlog.keepFrom}
+	r, err := raft.NewRaft(raftConfig(s.id, s.timing, s.log), s.m, s.rlog, s.rlog, snaps, s.wire)
 	if err != nil {
+		s.wire.end()
 		return errors.Join(fmt.Errorf("start raft: %w", err), s.Close())
 	}
-	observed := make(chan raft.Observation, 16)
-	observer := raft.NewObserver(observed, true, func(o *raft.Observation) bool {
-		_, ok := o.Data.(raft.RaftState)
-		return ok
+	// Raft tells the observer from its main goroutine, which must not wait.
+	observer := raft.NewObserver(nil, false, func(*raft.Observation) bool {
+		s.m.pokeWatcher()
+		return false
 	})
 	r.RegisterObserver(observer)
 	s.mu.Lock()
 	s.raft = r
 	s.mu.Unlock()
+	s.m.pokeWatcher()
+	watching, stopWatching := context.WithCancel(context.Background())
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		s.watch(r, observed)
+		s.watch(watching, r, s.m.poke)
 	}()
 
 	err = s.flushLoop(ctx, r)
 
 	s.mu.Lock()
-	s.closing = true
+	s.closing, s.ready = true, false
+	s.tellLocked()
 	s.mu.Unlock()
 	close(s.stop)
+	if err != nil {
+		close(s.dead)
+	}
 	// Raft answers what it was given only while it runs.
 	s.calls.Wait()
-	err = errors.Join(err, r.Shutdown().Error())
-	r.DeregisterObserver(observer)
-	close(observed)
+	stopWatching()
 	<-watched
+	down := r.Shutdown()
+	s.wire.end()
+	err = errors.Join(err, down.Error())
+	r.DeregisterObserver(observer)
+	s.mu.Lock()
+	s.seen.role, s.seen.leader = raft.Follower, ""
+	s.tellLocked()
+	s.mu.Unlock()
 	return errors.Join(err, s.Close())
 }
 
@@ -206,6 +254,7 @@ func (s *Store) Run(ctx context.Context) error {
 func (s *Store) flushLoop(ctx context.Context, r *raft.Raft) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	pause := flushEvery
 	for {
 		select {
 		case <-ctx.Done():
@@ -214,67 +263,25 @@ func (s *Store) flushLoop(ctx context.Context, r *raft.Raft) error {
 			return err
 		case <-s.m.dirty:
 		}
-		timer.Reset(flushEvery)
+		timer.Reset(pause)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
 		}
+		begin := time.Now()
 		if err := s.disk.wait(ctx.Done(), s.m.flush); err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
 			return err
 		}
+		// Changes wait for a flush, so it must not take much of the time.
+		pause = min(max(flushEvery, flushShare*time.Since(begin)), maxFlushEvery)
 		if s.rlog.grown.Load() > snapshotBytes {
 			if err := r.Snapshot().Error(); err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
 				s.log.Warn("log not truncated", "err", err)
 			}
 		}
 	}
-}
-
-// watch follows Raft's state until observed is closed.
-func (s *Store) watch(r *raft.Raft, observed <-chan raft.Observation) {
-	s.note(r.State(), r)
-	for o := range observed {
-		s.note(o.Data.(raft.RaftState), r)
-	}
-}
-
-func (s *Store) note(role raft.RaftState, r *raft.Raft) {
-	s.mu.Lock()
-	if role != s.role {
-		s.role, s.since = role, time.Now()
-	}
-	s.ready = false
-	lead := role == raft.Leader && s.enterLocked()
-	s.tellLocked()
-	s.mu.Unlock()
-	if !lead {
-		return
-	}
-	err := r.Barrier(leaderWait).Error()
-	for errors.Is(err, raft.ErrEnqueueTimeout) && r.State() == raft.Leader {
-		err = r.Barrier(leaderWait).Error()
-	}
-	s.calls.Done()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.ready = err == nil && r.State() == raft.Leader
-	s.tellLocked()
-}
-
-func (s *Store) tellLocked() {
-	close(s.changed)
-	s.changed = make(chan struct{})
-}
-
-// enterLocked counts a call that Raft has to answer.
-func (s *Store) enterLocked() bool {
-	if s.closing || s.raft == nil {
-		return false
-	}
-	s.calls.Add(1)
-	return true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ import (
 // start opens and runs a store on dir; the returned function stops it.
 func start(t testing.TB, cfg Config) (*Store, func() error) {
 	t.Helper()
-	s := New(cfg, Deps{Log: slog.New(slog.DiscardHandler)})
+	s := New(cfg, Deps{Log: testLog()})
 	if err := s.Open(); err != nil {
 		t.Fatal(err)
 	}
@@ -222,4 +223,12 @@ func TestConcurrentApply(t *testing.T) {
 	if n, _ := s.Pending("ada"); n != callers*each {
 		t.Errorf("Pending = %d; want %d", n, callers*each)
 	}
+}
+
+// testLog is silent unless PARLEY_STORE_LOG is set.
+func testLog() *slog.Logger {
+	if os.Getenv("PARLEY_STORE_LOG") == "" {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }

@@ -31,6 +31,8 @@ type tables struct {
 	inbox *bbolt.Bucket
 	// pending: account → number of messages in its inbox.
 	pending *bbolt.Bucket
+	// sessions: SessionID → number and stamp of its last message put.
+	sessions *bbolt.Bucket
 }
 
 // Keys of the bucket meta.
@@ -41,6 +43,7 @@ var (
 	keyItem        = []byte("item")
 	keyConfig      = []byte("configuration")
 	keyConfigIndex = []byte("configuration-index")
+	keyCluster     = []byte("cluster")
 )
 
 // format is the version of the file's layout.
@@ -55,6 +58,7 @@ func tablesOf(tx *bbolt.Tx) (*tables, error) {
 	}{
 		{"meta", &t.meta}, {"accounts", &t.accounts}, {"bridges", &t.bridges}, {"roster", &t.roster},
 		{"versions", &t.versions}, {"inbox", &t.inbox}, {"pending", &t.pending},
+		{"sessions", &t.sessions},
 	} {
 		if *b.at = tx.Bucket([]byte(b.name)); *b.at != nil || !tx.Writable() {
 			continue
