@@ -14,6 +14,9 @@ type batch struct {
 	// closed: no more may be planned. A roster change reads and changes what
 	// others read, so it is committed alone.
 	closed bool
+	// service: it is one call of the service's side, which is told at once
+	// where the store has not answered.
+	service bool
 	// held is the call that did not fit in.
 	held *event
 }
@@ -22,22 +25,29 @@ type batch struct {
 type job struct {
 	n   int
 	run func([]store.Result)
-	// session that sent the stanza; nil for none. It is ended where it is
-	// not known what became of the ops.
-	session *session
 }
 
 func (b *batch) full() bool {
 	return b.closed || len(b.jobs) >= maxBatch || b.bytes >= maxBatchBytes
 }
 
-func (b *batch) add(s *session, run func([]store.Result), ops ...store.Op) {
+func (b *batch) add(run func([]store.Result), ops ...store.Op) {
 	b.ops = append(b.ops, ops...)
-	b.jobs = append(b.jobs, job{len(ops), run, s})
+	b.jobs = append(b.jobs, job{len(ops), run})
 }
 
+// do adds a job without ops.
+func (b *batch) do(run func()) { b.add(func([]store.Result) { run() }) }
+
 // alone adds a job that must not share its batch.
-func (b *batch) alone(s *session, run func([]store.Result), ops ...store.Op) {
-	b.add(s, run, ops...)
+func (b *batch) alone(run func([]store.Result), ops ...store.Op) {
+	b.add(run, ops...)
 	b.closed = true
+}
+
+// reset empties it for the next one.
+func (b *batch) reset() {
+	clear(b.jobs)
+	clear(b.ops)
+	*b = batch{ops: b.ops[:0], jobs: b.jobs[:0]}
 }

@@ -16,15 +16,15 @@ import (
 // lane is a client that sends to the next one and keeps a number of messages
 // unconfirmed, as one with XEP-0198 does.
 type lane struct {
-	id   link.SessionID
+	ref  link.Ref
 	free chan struct{}
-	acks chan link.Item
+	acks chan uint64
 
 	mu        sync.Mutex
 	confirmed uint64
 }
 
-func (l *lane) Confirm(_ link.SessionID, seq uint64) {
+func (l *lane) Confirm(_ link.Ref, seq uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for ; l.confirmed < seq; l.confirmed++ {
@@ -32,13 +32,11 @@ func (l *lane) Confirm(_ link.SessionID, seq uint64) {
 	}
 }
 
-func (l *lane) Deliver(_ link.SessionID, d link.Delivery) {
-	if d.Item != 0 {
-		l.acks <- d.Item
-	}
-}
+func (l *lane) Deliver(_ link.Ref, d link.Delivery) { l.acks <- d.N }
 
-func (l *lane) End(_ link.SessionID, condition string) { panic("session ended: " + condition) }
+func (l *lane) Memo(link.Ref, []byte) {}
+
+func (l *lane) End(_ link.Ref, condition string) { panic("session ended: " + condition) }
 
 // BenchmarkMessages is durable 100-byte messages between 100 clients: stored
 // with fsync, delivered, acknowledged and removed.
@@ -65,6 +63,7 @@ func benchmark(b *testing.B, clients, inFlight int) {
 		b.Fatal(err)
 	}
 	r := New(Config{Domain: domain}, Deps{Store: st, Log: slog.New(slog.DiscardHandler)})
+	r.Settled()
 	running.Go(func() {
 		if err := r.Run(ctx); err != nil {
 			b.Error(err)
@@ -74,27 +73,26 @@ func benchmark(b *testing.B, clients, inFlight int) {
 	for i := range lanes {
 		name := "u" + strconv.Itoa(i)
 		mustApply(b, st, &store.AccountAdd{Name: name})
-		l := &lane{id: link.SessionID{byte(i), 1}, free: make(chan struct{}, inFlight+1), acks: make(chan link.Item, 2*windowItems)}
+		l := &lane{ref: link.Ref{ID: link.SessionID{byte(i), 1}}, free: make(chan struct{}, inFlight+1), acks: make(chan uint64, 4*windowItems)}
 		j, err := jid.New(name, domain, "")
 		if err == nil {
-			_, err = r.Open(ctx, link.Open{ID: l.id, JID: j}, l)
+			_, err = r.Open(ctx, link.Open{Ref: l.ref, JID: j}, l)
 		}
 		if err != nil {
 			b.Fatal(err)
 		}
-		r.Send(l.id, 1, stanza.New(stanza.NSClient, "presence"))
+		r.Send(l.ref, 1, stanza.New(stanza.NSClient, "presence"))
 		<-l.free
 		for range inFlight {
 			l.free <- struct{}{}
 		}
 		lanes[i] = l
 		acking.Go(func() {
-			for item := range l.acks {
-				items := []link.Item{item}
-				for len(l.acks) > 0 && len(items) < 64 {
-					items = append(items, <-l.acks)
+			for n := range l.acks {
+				for range min(len(l.acks), 64) {
+					n = <-l.acks
 				}
-				r.Delivered(l.id, items)
+				r.Delivered(l.ref, n)
 			}
 		})
 	}
@@ -109,7 +107,7 @@ func benchmark(b *testing.B, clients, inFlight int) {
 			for n := range b.N/clients + 1 {
 				<-l.free
 				m := stanza.New(stanza.NSClient, "message", "type", "chat", "to", to, "id", "m"+strconv.Itoa(n))
-				r.Send(l.id, uint64(n+2), m.Add(stanza.New(stanza.NSClient, "body").AddText(string(body))))
+				r.Send(l.ref, uint64(n+2), m.Add(stanza.New(stanza.NSClient, "body").AddText(string(body))))
 			}
 			for range inFlight {
 				<-l.free
@@ -128,3 +126,35 @@ func benchmark(b *testing.B, clients, inFlight int) {
 	}
 	acking.Wait()
 }
+
+// BenchmarkAttach is what a new leader has to do for each session, with half a
+// window in its hands, before it can route.
+func BenchmarkAttach(b *testing.B) {
+	w := newWorld(b, "ada")
+	items := make([]link.Delivery, windowItems/2)
+	for i := range items {
+		rs, err := w.store.Apply(context.Background(), &store.MessagePut{Account: "ada", Stanza: make([]byte, 200)})
+		if err != nil {
+			b.Fatal(err)
+		}
+		items[i] = link.Delivery{N: uint64(i + 1), Item: rs[0].Item, Bytes: make([]byte, 200)}
+	}
+	states := make([]link.Session, b.N)
+	for i := range states {
+		states[i] = attached("ada@"+domain+"/"+strconv.Itoa(i), here("ada@"+domain+"/r"))
+		states[i].Last, states[i].Queue = uint64(len(items)), items
+	}
+	b.ResetTimer()
+	for i := range states {
+		w.r.Attach(states[i], quiet{})
+	}
+	w.sync()
+}
+
+// quiet is an edge that does nothing.
+type quiet struct{}
+
+func (quiet) Deliver(link.Ref, link.Delivery) {}
+func (quiet) Confirm(link.Ref, uint64)        {}
+func (quiet) Memo(link.Ref, []byte)           {}
+func (quiet) End(link.Ref, string)            {}

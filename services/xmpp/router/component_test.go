@@ -24,6 +24,8 @@ func TestComponent(t *testing.T) {
 	cb.send("<iq type='get' id='4' from='cb1.example.com' to='example.com'><ping xmlns='urn:xmpp:ping'/></iq>")
 	cb.expect("<iq type='result' id='4' from='example.com' to='cb1.example.com'/>")
 	w.pending("ada", 0)
+	cb.send("<message from='cb1.example.com' id='5'><body/></message>")
+	cb.expect("<message type='error' id='5' to='cb1.example.com'><error type='modify'><bad-request…")
 
 	t.Run("subscription", func(t *testing.T) {
 		ada.send("<presence type='subscribe' to='room@cb1.example.com'/>")

@@ -36,7 +36,7 @@ func FuzzStanzas(f *testing.F) {
 		silent := e.Attr("type") == "error" || e.Name.Local == "iq" && e.Attr("type") == "result"
 		for _, p := range []*peer{ada, cb} {
 			p.seq++
-			w.r.Send(p.id, p.seq, clone(e))
+			w.r.Send(p.ref, p.seq, clone(e))
 			replies := p.take()
 			bob.take()
 			if p.end() != "" {

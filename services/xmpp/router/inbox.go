@@ -1,12 +1,10 @@
 package router
 
 import (
-	"context"
-	"time"
+	"strings"
 
 	"parley/services/xmpp/link"
 	"parley/services/xmpp/stanza"
-	"parley/services/xmpp/store"
 	"parley/services/xmpp/stream"
 )
 
@@ -23,30 +21,50 @@ const (
 // window is how far a session has come in its account's inbox. Memory holds
 // only what is in flight; the rest stays in the store until there is room.
 type window struct {
-	// inflight items were delivered and not acknowledged; with their sizes.
-	inflight map[link.Item]int
-	bytes    int
+	// inflight items, of bytes in all, are in the queue; unremoved ones were
+	// acknowledged, and the store does not know yet.
+	inflight, bytes, unremoved int
 	// cursor: all items up to it have been considered for this session.
 	cursor link.Item
 	// behind: there may be items after cursor. Then nothing is delivered
 	// past it, or order would be lost.
 	behind bool
+	// blocked are senders of messages passed over because no resource may have
+	// them yet. What they send to this resource waits behind those.
+	blocked map[string]struct{}
 }
 
-func newWindow() window { return window{inflight: map[link.Item]int{}} }
+// block notes a sender of whom something waits for a resource.
+func (w *window) block(from string) {
+	if w.blocked == nil {
+		w.blocked = map[string]struct{}{}
+	}
+	w.blocked[sender(from)] = struct{}{}
+}
 
-func (w *window) room() bool { return len(w.inflight) < windowItems && w.bytes < windowBytes }
+func (w *window) blocks(from string) bool {
+	_, ok := w.blocked[sender(from)]
+	return ok
+}
+
+// sender is the bare JID of from.
+func sender(from string) string {
+	bare, _, _ := strings.Cut(from, "/")
+	return bare
+}
+
+func (w *window) room() bool { return w.inflight+w.unremoved < windowItems && w.bytes < windowBytes }
 
 // handed is an item that a session has, or that is acknowledged.
 type handed struct {
 	// holders have it in flight.
 	holders int
-	// done: one has acknowledged it. removed: the store knows.
+	// done: one has acknowledged it. removed: it is not in the store.
 	done, removed bool
 }
 
 // hand delivers an item to a session that has room.
-func (r *Router) hand(s *session, item link.Item, size int, e *stanza.Element) {
+func (r *Router) hand(s *session, item link.Item, b []byte) {
 	u := s.user
 	h := u.items[item]
 	if h == nil {
@@ -55,45 +73,41 @@ func (r *Router) hand(s *session, item link.Item, size int, e *stanza.Element) {
 		u.held++
 	}
 	h.holders++
-	s.inflight[item] = size
-	s.bytes += size
+	s.inflight++
+	s.bytes += len(b)
 	s.cursor = max(s.cursor, item)
-	s.edge.Deliver(s.id, link.Delivery{Stanza: e, Item: item})
+	r.send(s, item, b)
 }
 
 // offer delivers a new item, or leaves it to be read from the store.
-func (r *Router) offer(s *session, item link.Item, size int, e *stanza.Element) {
-	if s.behind || !s.room() {
+func (r *Router) offer(s *session, item link.Item, from string, b []byte) {
+	switch {
+	case s.behind || s.orphan || !s.room():
 		s.behind = true
-		return
+		if s.room() {
+			r.hungry[s] = struct{}{}
+		}
+	case s.blocks(from):
+		// It is read with what it waits for, when who gets what has changed.
+	default:
+		r.hand(s, item, b)
 	}
-	r.hand(s, item, size, e)
 }
 
-// delivered takes a session's acknowledgements.
-func (r *Router) delivered(id link.SessionID, items []link.Item) {
-	s := r.sessions[id]
-	if s == nil || s.user == nil {
-		return
+// taken is called when a session's peer has an item.
+func (r *Router) taken(s *session, d link.Delivery) {
+	s.inflight--
+	s.bytes -= len(d.Bytes)
+	h := s.user.items[d.Item]
+	h.holders--
+	if !h.done {
+		h.done = true
+		r.acks.add(s.user.name, d.Item)
 	}
-	for _, item := range items {
-		size, ok := s.inflight[item]
-		if !ok {
-			continue
-		}
-		delete(s.inflight, item)
-		s.bytes -= size
-		h := s.user.items[item]
-		h.holders--
-		if !h.done {
-			h.done = true
-			r.acks.add(s.user.name, item)
-		}
-		r.drop(s.user, item, h)
+	if !h.removed {
+		r.acks.wait(s)
 	}
-	if s.behind && s.room() {
-		r.hungry[s] = struct{}{}
-	}
+	r.drop(s.user, d.Item, h)
 }
 
 // discard removes an item that nobody is to have.
@@ -121,32 +135,41 @@ func (r *Router) drop(u *user, item link.Item, h *handed) {
 
 // release takes back what a session has in flight.
 func (r *Router) release(s *session) {
-	for item := range s.inflight {
-		h := s.user.items[item]
-		h.holders--
-		r.drop(s.user, item, h)
+	for _, d := range s.deliveries() {
+		if d.Item != 0 {
+			h := s.user.items[d.Item]
+			h.holders--
+			r.drop(s.user, d.Item, h)
+		}
 	}
-	s.window = newWindow()
+	s.queue = queue{last: s.last}
+	s.window = window{unremoved: s.unremoved}
 }
 
 // reconsider lets all of a user's sessions look through the inbox from its
 // start, after a change of who is to have what.
 func (r *Router) reconsider(u *user) {
-	if len(u.sessions) == 0 {
+	if len(u.sessions) == 0 || !r.settled {
 		return
 	}
+	waiting := r.waits(u)
+	for _, s := range u.sessions {
+		s.blocked = nil
+		if waiting {
+			s.cursor, s.behind = 0, true
+			r.hungry[s] = struct{}{}
+		}
+	}
+}
+
+// waits says whether the store may hold something that is in nobody's hands.
+func (r *Router) waits(u *user) bool {
 	n, err := r.store.Pending(u.name)
 	if err != nil {
 		r.log.Error("inbox not readable", "account", u.name, "err", err)
-		return
+		return true
 	}
-	if n <= u.held {
-		return
-	}
-	for _, s := range u.sessions {
-		s.cursor, s.behind = 0, true
-		r.hungry[s] = struct{}{}
-	}
+	return n > u.held
 }
 
 // feed lets hungry sessions read on. It runs after the jobs of a batch, when
@@ -165,7 +188,7 @@ func (r *Router) read(s *session) (again bool) {
 	u := s.user
 	top := u.top()
 	for range maxChunks {
-		if !s.behind || !s.room() {
+		if !s.behind || s.orphan || !s.room() {
 			return false
 		}
 		ms, err := r.store.Inbox(u.name, s.cursor, readChunk)
@@ -183,7 +206,9 @@ func (r *Router) read(s *session) (again bool) {
 				return false
 			}
 			s.cursor = m.Item
-			if u.items[m.Item] != nil || !eligible(u, s, top, m.Resource) {
+			may := eligible(u, s, top, m.Resource)
+			stuck := !may && len(top) == 0 && (m.Resource == "" || u.resource(m.Resource) == nil)
+			if u.items[m.Item] != nil || !may && !stuck {
 				continue
 			}
 			e, err := stream.Parse(m.Stanza)
@@ -193,8 +218,15 @@ func (r *Router) read(s *session) (again bool) {
 				r.discard(u.name, m.Item)
 				continue
 			}
+			from := e.Attr("from")
+			if stuck {
+				s.block(from)
+			}
+			if stuck || s.blocks(from) {
+				continue
+			}
 			e.Add(stanza.New(stanza.NSDelay, "delay", "from", r.domain, "stamp", m.Stamp.UTC().Format("2006-01-02T15:04:05.000Z")))
-			r.hand(s, m.Item, len(m.Stanza), e)
+			r.hand(s, m.Item, wire(e))
 		}
 	}
 	return true
@@ -215,97 +247,4 @@ func eligible(u *user, s *session, top []*session, resource string) bool {
 		}
 	}
 	return false
-}
-
-const (
-	// ackDelay is how long acknowledgements wait for a batch to share an
-	// fsync with. A crash meanwhile costs duplicates in a new session.
-	ackDelay = 20 * time.Millisecond
-	maxAcks  = 1024
-	// ackRetry is the pause after the store refused them.
-	ackRetry = time.Second
-)
-
-// acks are items to be removed from the store.
-type acks struct {
-	items map[string][]link.Item
-	n     int
-	// timer runs while there are some.
-	timer *time.Timer
-	// expired: the delay is over.
-	expired bool
-	// retry is set after the store refused them: then they do not go with
-	// other changes, which may be why.
-	retry time.Duration
-}
-
-func (a *acks) add(account string, item link.Item) {
-	a.items[account] = append(a.items[account], item)
-	a.n++
-	if a.timer == nil {
-		a.timer = time.NewTimer(ackDelay)
-	}
-}
-
-// due is nil while there are none.
-func (a *acks) due() <-chan time.Time {
-	if a.timer == nil {
-		return nil
-	}
-	return a.timer.C
-}
-
-// isDue says that a commit of their own is due.
-func (a *acks) isDue() bool {
-	return a.n > 0 && (a.expired || a.n >= maxAcks && a.retry == 0)
-}
-
-// ops appends them to a batch's.
-func (a *acks) ops(ops []store.Op) []store.Op {
-	for account, items := range a.items {
-		ops = append(ops, &store.Delivered{Account: account, Items: items})
-	}
-	return ops
-}
-
-// applyAcks removes from the store what is acknowledged, or tries again later.
-func (r *Router) applyAcks(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, applyWait)
-	defer cancel()
-	if _, err := r.store.Apply(ctx, r.acks.ops(nil)...); err != nil {
-		r.log.Warn("acknowledged messages not removed", "messages", r.acks.n, "err", err)
-		r.acks.timer.Stop()
-		r.acks.expired, r.acks.retry = false, ackRetry
-		r.acks.timer = time.NewTimer(ackRetry)
-		return
-	}
-	r.acked()
-}
-
-// acked is called when the store has removed them.
-func (r *Router) acked() {
-	for account, items := range r.acks.items {
-		u := r.users[account]
-		if u == nil {
-			continue
-		}
-		for _, item := range items {
-			if h := u.items[item]; h != nil {
-				h.removed = true
-				u.held--
-				r.drop(u, item, h)
-			}
-		}
-		r.forget(u)
-	}
-	r.acks.timer.Stop()
-	r.acks = acks{items: map[string][]link.Item{}}
-}
-
-// lastAcks removes at the end what is acknowledged: it would be delivered
-// again otherwise.
-func (r *Router) lastAcks() {
-	if r.acks.n > 0 {
-		r.applyAcks(context.Background())
-	}
 }

@@ -14,6 +14,7 @@ import (
 // Namespaces of IQs that the server answers.
 const (
 	nsSession = "urn:ietf:params:xml:ns:xmpp-session"
+	nsBind    = "urn:ietf:params:xml:ns:xmpp-bind"
 	nsTime    = "urn:xmpp:time"
 	nsVCard   = "vcard-temp"
 )
@@ -40,7 +41,7 @@ func (p *planned) iq() {
 		p.rosterSet()
 	case own, to.IsZero(), to.Domain() == r.domain && to.Local() == "":
 		p.then(func([]store.Result) {
-			if request && r.sessions[s.id] == s {
+			if request && r.lives(s) {
 				r.reply(s, r.answer(s, e, to, own))
 			}
 		})
@@ -52,7 +53,7 @@ func (p *planned) iq() {
 		p.then(func([]store.Result) {
 			if u := r.userOf(to.Local()); u != nil {
 				if at := u.resource(to.Resource()); at != nil {
-					at.deliver(e)
+					r.deliver(at, e)
 					return
 				}
 			}
@@ -89,6 +90,8 @@ func (r *Router) answer(s *session, e *stanza.Element, to jid.JID, own bool) *st
 			return stanza.Result(e).Add(stanza.New(stanza.NSDiscoItems, "query"))
 		}
 		return r.serverItems(e)
+	case own && !get && q.Is(nsBind, "bind"):
+		return stanza.ErrorReply(e, stanza.NotAllowed, "a resource is bound already")
 	case get && q.Is(stanza.NSPing, "ping"), !get && q.Is(nsSession, "session"):
 		return stanza.Result(e)
 	case get && q.Is(stanza.NSVersion, "query"):

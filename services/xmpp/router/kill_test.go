@@ -2,16 +2,19 @@ package router
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/gob"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"parley/services/xmpp/jid"
 	"parley/services/xmpp/link"
@@ -24,50 +27,106 @@ const childEnv = "PARLEY_ROUTER_CHILD"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(childEnv); dir != "" {
-		fmt.Fprintln(os.Stderr, chatter(dir, os.Getenv("PARLEY_ROUTER_FROM")))
+		fmt.Fprintln(os.Stderr, chatter(dir))
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
 
-// line is an edge that prints what it is told, a line a call: "c n" where
-// message n is confirmed, "d n" where it was delivered and will be
-// acknowledged.
+// logged is a relay's state of a session, as the parent follows it.
+type logged struct {
+	Name            string
+	Ref             link.Ref
+	Confirmed, Last uint64
+	Queue           []link.Delivery
+	Memo            []byte
+	// Seen are the ids of the messages that came; all were acknowledged.
+	Seen []string
+}
+
+// line is an edge that prints what it is told, a line a call. What is printed
+// the parent knows, as the relay on another node would.
 type line struct {
 	r    *Router
-	id   link.SessionID
-	from int
-	acks chan link.Item
-
-	mu        sync.Mutex
-	confirmed uint64
+	name string
+	acks chan uint64
+	// confirmed is signalled after each Confirm.
+	confirmed chan uint64
 }
 
-func (l *line) Confirm(_ link.SessionID, seq uint64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for l.confirmed < seq {
-		l.confirmed++
-		os.Stdout.WriteString("c " + strconv.Itoa(l.from+int(l.confirmed)) + "\n")
-	}
+func (l *line) print(what string, args ...any) {
+	os.Stdout.WriteString(l.name + " " + what + " " + fmt.Sprintln(args...))
 }
 
-func (l *line) Deliver(_ link.SessionID, d link.Delivery) {
+func (l *line) Confirm(_ link.Ref, seq uint64) {
+	l.print("c", seq)
+	l.confirmed <- seq
+}
+
+func (l *line) Deliver(_ link.Ref, d link.Delivery) {
+	id := "-"
 	if d.Item != 0 {
-		os.Stdout.WriteString("d " + d.Stanza.Attr("id") + "\n")
-		l.acks <- d.Item
+		id = ids([]string{string(d.Bytes)})[0]
+	}
+	l.print("d", d.N, uint64(d.Item), id)
+	l.acks <- d.N
+}
+
+func (l *line) Memo(_ link.Ref, memo []byte) { l.print("m", hex.EncodeToString(memo)) }
+
+func (l *line) End(_ link.Ref, condition string) { l.print("e", condition) }
+
+// follow takes a line of the child.
+func (s *logged) follow(t *testing.T, what string, args []string) {
+	switch what {
+	case "c":
+		s.Confirmed, _ = strconv.ParseUint(args[0], 10, 64)
+	case "d":
+		n, _ := strconv.ParseUint(args[0], 10, 64)
+		item, _ := strconv.ParseUint(args[1], 10, 64)
+		if n != s.Last+1 {
+			t.Fatalf("%s: delivery %d after %d", s.Name, n, s.Last)
+		}
+		s.Last = n
+		s.Queue = append(s.Queue, link.Delivery{N: n, Item: link.Item(item)})
+		if item != 0 {
+			s.Seen = append(s.Seen, args[2])
+		}
+	case "m":
+		s.Memo, _ = hex.DecodeString(args[0])
+	case "e":
+		t.Fatalf("%s ended: %s", s.Name, args)
 	}
 }
 
-func (l *line) End(link.SessionID, string) {}
-
-// chatter sends numbered messages to one account whose session acknowledges
-// them, and to one that is away, for ever.
-func chatter(dir, from string) error {
-	n, err := strconv.Atoi(from)
+// state is what a new leader is told: of what is delivered the last is told
+// too, as the leader before may not have come to remove it.
+func (s *logged) state() link.Session {
+	j, err := jid.New(s.Name, domain, "r")
 	if err != nil {
-		return err
+		panic(err)
 	}
+	return link.Session{Ref: s.Ref, JID: j, Confirmed: s.Confirmed, Last: s.Last, Memo: s.Memo,
+		Queue: s.Queue[max(0, len(s.Queue)-2*windowItems):]}
+}
+
+// killed are the sessions of the test: ada sends, without end, by turns to bob,
+// who is there, and to cleo, who is not.
+func killed() map[string]*logged {
+	m := map[string]*logged{}
+	for _, name := range []string{"ada", "bob"} {
+		m[name] = &logged{Name: name, Ref: newRef(), Memo: here(name + "@" + domain + "/r").encode()}
+	}
+	return m
+}
+
+func numbered(seq uint64) *stanza.Element {
+	to := []string{"bob@" + domain, "cleo@" + domain}[seq%2]
+	return stanza.New(stanza.NSClient, "message", "type", "chat", "to", to, "id", strconv.FormatUint(seq, 10))
+}
+
+// chatter is a leader whose sessions are attached; then it is killed.
+func chatter(dir string) error {
 	st := store.New(store.Config{Dir: dir}, store.Deps{Log: discard})
 	if err := st.Open(); err != nil {
 		return err
@@ -78,57 +137,58 @@ func chatter(dir, from string) error {
 		return err
 	}
 	if !st.Account("ada") {
-		for _, name := range []string{"ada", "bob", "cleo"} {
-			if _, err := st.Apply(ctx, &store.AccountAdd{Name: name}); err != nil {
-				return err
-			}
+		if _, err := st.Apply(ctx, &store.AccountAdd{Name: "ada"}, &store.AccountAdd{Name: "bob"}, &store.AccountAdd{Name: "cleo"}); err != nil {
+			return err
 		}
+	}
+	var told map[string]*logged
+	if err := gob.NewDecoder(os.Stdin).Decode(&told); err != nil {
+		return err
 	}
 	r := New(Config{Domain: domain}, Deps{Store: st, Log: discard})
 	go r.Run(ctx)
-	open := func(id byte, name string) (*line, error) {
-		l := &line{r: r, id: link.SessionID{id}, from: n, acks: make(chan link.Item, 4*windowItems)}
-		j, err := jid.New(name, domain, "")
-		if err == nil {
-			_, err = r.Open(ctx, link.Open{ID: l.id, JID: j}, l)
+	lines := map[string]*line{}
+	for name, s := range told {
+		l := &line{r: r, name: name, acks: make(chan uint64, 1<<16), confirmed: make(chan uint64, 1<<16)}
+		lines[name] = l
+		r.Attach(s.state(), l)
+		r.Delivered(s.Ref, s.Last)
+		go func() {
+			for n := range l.acks {
+				r.Delivered(s.Ref, n)
+			}
+		}()
+	}
+	r.Settled()
+	ada := told["ada"]
+	confirmed := ada.Confirmed
+	for seq := confirmed + 1; ; seq++ {
+		for seq > confirmed+64 {
+			confirmed = <-lines["ada"].confirmed
 		}
-		return l, err
-	}
-	bob, err := open(1, "bob")
-	if err != nil {
-		return err
-	}
-	// His presence is confirmed too; it is no message.
-	bob.confirmed = 1
-	r.Send(bob.id, 1, stanza.New(stanza.NSClient, "presence"))
-	go func() {
-		for item := range bob.acks {
-			r.Delivered(bob.id, []link.Item{item})
-		}
-	}()
-	ada, err := open(2, "ada")
-	if err != nil {
-		return err
-	}
-	for seq := uint64(1); ; seq++ {
-		to := []string{"bob@" + domain, "cleo@" + domain}[seq%2]
-		r.Send(ada.id, seq, stanza.New(stanza.NSClient, "message", "type", "chat", "to", to, "id", strconv.Itoa(n+int(seq))))
+		r.Send(ada.Ref, seq, numbered(seq))
 	}
 }
 
+// TestKilledRouterLosesNothing kills leaders. Each next one is told of the
+// sessions: what was confirmed comes once, in order, to who stayed.
 func TestKilledRouterLosesNothing(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "xmpp")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	confirmed, delivered := map[string]bool{}, map[string]int{}
+	told := killed()
 	const kills = 20
 	for k := range kills {
 		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), childEnv+"="+dir, fmt.Sprint("PARLEY_ROUTER_FROM=", k*10_000_000))
+		cmd.Env = append(os.Environ(), childEnv+"="+dir)
 		var stderr strings.Builder
-		cmd.Stderr = &stderr
+		var stdin bytes.Buffer
+		if err := gob.NewEncoder(&stdin).Encode(told); err != nil {
+			t.Fatal(err)
+		}
+		cmd.Stdin, cmd.Stderr = &stdin, &stderr
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -138,13 +198,9 @@ func TestKilledRouterLosesNothing(t *testing.T) {
 		}
 		lines := bufio.NewScanner(out)
 		for n := 0; lines.Scan(); n++ {
-			switch what, id, _ := strings.Cut(lines.Text(), " "); what {
-			case "c":
-				confirmed[id] = true
-			case "d":
-				delivered[id]++
-			}
-			if n == 50+k*211 {
+			f := strings.Fields(lines.Text())
+			told[f[0]].follow(t, f[1], f[2:])
+			if n == 20+k*97 {
 				cmd.Process.Signal(syscall.SIGKILL)
 			}
 		}
@@ -154,35 +210,41 @@ func TestKilledRouterLosesNothing(t *testing.T) {
 		}
 	}
 	w := newWorldIn(t, dir)
-	kept := 0
-	for _, name := range []string{"bob", "cleo"} {
-		last := w.online(name, "last", 0)
-		for got := ids(last.drain()); len(got) > 0; got = ids(last.drain()) {
-			for i, id := range got {
-				delivered[id]++
-				kept++
-				if i > 0 && !before(got[i-1], id) {
-					t.Errorf("%s got %s before %s", name, got[i-1], id)
-				}
+	bob, cleo := w.attach(told["bob"].state()), w.online("cleo", "last", 0)
+	w.r.Delivered(bob.ref, bob.last)
+	bob.auto = true
+	seen := map[string][]string{"bob": told["bob"].Seen}
+	for name, p := range map[string]*peer{"bob": bob, "cleo": cleo} {
+		for begin := time.Now(); time.Since(begin) < 20*time.Second; {
+			got := ids(p.drain())
+			seen[name] = append(seen[name], got...)
+			if n, err := w.store.Pending(name); n == 0 && len(got) == 0 && err == nil {
+				break
 			}
 		}
 	}
+	confirmed, had := told["ada"].Confirmed, map[string]bool{}
+	for name, list := range seen {
+		for i, id := range list {
+			if had[id] {
+				t.Errorf("%s got %s twice", name, id)
+			}
+			if i > 0 && !before(list[i-1], id) {
+				t.Errorf("%s got %s before %s", name, list[i-1], id)
+			}
+			had[id] = true
+		}
+	}
 	lost := 0
-	for id := range confirmed {
-		if delivered[id] == 0 {
+	for seq := range confirmed {
+		if !had[strconv.FormatUint(seq+1, 10)] {
 			lost++
 		}
 	}
-	if lost > 0 {
-		t.Errorf("%d of %d confirmed messages are lost", lost, len(confirmed))
+	if lost > 0 || confirmed == 0 {
+		t.Errorf("%d of %d confirmed messages are lost", lost, confirmed)
 	}
-	again := 0
-	for _, n := range delivered {
-		if n > 1 {
-			again++
-		}
-	}
-	t.Logf("%d kills: %d confirmed, %d left in the inboxes, %d delivered again to a new session", kills, len(confirmed), kept, again)
+	t.Logf("%d kills: %d confirmed; bob has %d, cleo %d", kills, confirmed, len(seen["bob"]), len(seen["cleo"]))
 }
 
 func before(a, b string) bool {

@@ -65,13 +65,32 @@ func (p *planned) message() {
 	}
 	text := e.Append(nil, "")
 	p.b.bytes += len(text)
+	s.numbered = true
 	p.then(func(rs []store.Result) {
-		r.kept(s, e, to.Local(), to.Resource(), kind, rs[0], len(text))
-	}, &store.MessagePut{Account: to.Local(), Resource: to.Resource(), Stamp: time.Now(), Stanza: text})
+		r.kept(s, e, to.Local(), to.Resource(), kind, rs[0], text)
+	}, &store.MessagePut{Session: s.ref.ID, Seq: p.seq, Account: to.Local(), Resource: to.Resource(), Stamp: time.Now(), Stanza: text})
+}
+
+// declared is what Append puts after the name where there is no default
+// namespace in force.
+const declared = " xmlns='" + stanza.NSClient + "'"
+
+// bare is the stanza as wire makes it, of how it is kept.
+func bare(text []byte, name string) []byte {
+	n := 1 + len(name)
+	return append(append(make([]byte, 0, len(text)-len(declared)), text[:n]...), text[n+len(declared):]...)
 }
 
 // kept delivers a message that is in the recipient's inbox.
-func (r *Router) kept(s *session, e *stanza.Element, account, resource, kind string, res store.Result, size int) {
+func (r *Router) kept(s *session, e *stanza.Element, account, resource, kind string, res store.Result, text []byte) {
+	if res.Again {
+		// What there was to say was said when it was put, or is lost with the
+		// leader that did; the message is in the inbox or delivered.
+		if u := r.userOf(account); u != nil {
+			r.reconsider(u)
+		}
+		return
+	}
 	if res.Err != nil {
 		c := stanza.InternalServerError
 		if problem.CodeOf(res.Err) == problem.UserUnknown {
@@ -84,7 +103,7 @@ func (r *Router) kept(s *session, e *stanza.Element, account, resource, kind str
 	if resource != "" {
 		if u != nil {
 			if at := u.resource(resource); at != nil {
-				r.offer(at, res.Item, size, e)
+				r.offer(at, res.Item, e.Attr("from"), bare(text, e.Name.Local))
 				return
 			}
 		}
@@ -98,8 +117,19 @@ func (r *Router) kept(s *session, e *stanza.Element, account, resource, kind str
 	if u == nil {
 		return
 	}
-	for _, t := range u.top() {
-		r.offer(t, res.Item, size, e)
+	top := u.top()
+	if len(top) == 0 {
+		for _, t := range u.sessions {
+			// Those that are behind come to it when they read.
+			if !t.behind {
+				t.block(e.Attr("from"))
+			}
+		}
+		return
+	}
+	b := bare(text, e.Name.Local)
+	for _, t := range top {
+		r.offer(t, res.Item, e.Attr("from"), b)
 	}
 }
 
@@ -108,7 +138,7 @@ func (r *Router) passing(s *session, e *stanza.Element, account, resource, kind 
 	u := r.userOf(account)
 	if u != nil && resource != "" {
 		if at := u.resource(resource); at != nil {
-			at.deliver(e)
+			r.deliver(at, e)
 			return
 		}
 	}
@@ -117,9 +147,10 @@ func (r *Router) passing(s *session, e *stanza.Element, account, resource, kind 
 		return
 	case "headline":
 		if u != nil && resource == "" {
+			b := wire(e)
 			for _, t := range u.sessions {
 				if t.presence != nil && t.priority >= 0 {
-					t.deliver(e)
+					r.send(t, 0, b)
 				}
 			}
 		}
@@ -127,8 +158,9 @@ func (r *Router) passing(s *session, e *stanza.Element, account, resource, kind 
 	case "chat", "normal":
 		if u != nil && (resource == "" || kind == "chat") {
 			if top := u.top(); len(top) > 0 {
+				b := wire(e)
 				for _, t := range top {
-					t.deliver(e)
+					r.send(t, 0, b)
 				}
 				return
 			}
@@ -144,7 +176,7 @@ func (r *Router) passing(s *session, e *stanza.Element, account, resource, kind 
 // itself takes no messages.
 func (r *Router) elsewhere(s *session, e *stanza.Element, domain string) {
 	if c := r.components[domain]; c != nil {
-		c.deliver(e)
+		r.deliver(c, e)
 		return
 	}
 	c, text := r.unreachable(domain)

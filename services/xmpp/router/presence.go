@@ -39,7 +39,7 @@ func (p *planned) presence() {
 		}
 		p.then(func([]store.Result) {
 			switch {
-			case r.sessions[s.id] != s:
+			case !r.lives(s):
 			case kind == "":
 				r.available(s, e)
 			default:
@@ -124,6 +124,7 @@ func (r *Router) available(s *session, e *stanza.Element) {
 	before := s.priority
 	s.presence = e
 	s.priority, _ = priority(e)
+	r.remember(s)
 	u := s.user
 	entries := r.roster(u.name)
 	for i := range entries {
@@ -135,9 +136,9 @@ func (r *Router) available(s *session, e *stanza.Element) {
 		if other.presence == nil {
 			continue
 		}
-		other.deliver(addressed(e, other.jid.String()))
+		r.deliver(other, addressed(e, other.jid.String()))
 		if initial && other != s {
-			s.deliver(addressed(other.presence, s.jid.String()))
+			r.deliver(s, addressed(other.presence, s.jid.String()))
 		}
 	}
 	if initial {
@@ -164,7 +165,7 @@ func (r *Router) initial(s *session, entries []store.Entry) {
 			r.log.Error("subscription request not readable", "account", s.user.name, "contact", c.Contact, "err", err)
 			continue
 		}
-		s.deliver(request)
+		r.deliver(s, request)
 	}
 }
 
@@ -176,14 +177,14 @@ func (r *Router) probeFor(s *session, contact string) {
 	}
 	if j.Domain() != r.domain {
 		if c := r.components[j.Domain()]; c != nil {
-			c.deliver(stanza.New(stanza.NSClient, "presence", "type", "probe", "from", s.jid.String(), "to", contact))
+			r.deliver(c, stanza.New(stanza.NSClient, "presence", "type", "probe", "from", s.jid.String(), "to", contact))
 		}
 		return
 	}
 	if u := r.userOf(j.Local()); u != nil && r.allows(u.name, s.jid.Bare()) {
 		for _, cs := range u.sessions {
 			if cs.presence != nil {
-				s.deliver(addressed(cs.presence, s.jid.String()))
+				r.deliver(s, addressed(cs.presence, s.jid.String()))
 			}
 		}
 	}
@@ -204,7 +205,7 @@ func (r *Router) toContact(e *stanza.Element, contact string) {
 	}
 	if j.Domain() != r.domain {
 		if c := r.components[j.Domain()]; c != nil {
-			c.deliver(addressed(e, contact))
+			r.deliver(c, addressed(e, contact))
 		}
 		return
 	}
@@ -212,10 +213,10 @@ func (r *Router) toContact(e *stanza.Element, contact string) {
 	if u == nil {
 		return
 	}
-	a := addressed(e, contact)
+	b := wire(addressed(e, contact))
 	for _, s := range u.sessions {
 		if s.presence != nil {
-			s.deliver(a)
+			r.send(s, 0, b)
 		}
 	}
 }
@@ -229,6 +230,7 @@ func (r *Router) unavailable(s *session, e *stanza.Element) {
 	}
 	was := s.presence != nil
 	s.presence, s.priority = nil, 0
+	r.remember(s)
 	told := map[string]bool{s.jid.Bare().String(): true}
 	if was {
 		for _, c := range r.roster(s.user.name) {
@@ -249,7 +251,7 @@ func (r *Router) unavailable(s *session, e *stanza.Element) {
 	}
 	for _, other := range s.user.sessions {
 		if other.presence != nil || other == s && !closing {
-			other.deliver(addressed(e, other.jid.String()))
+			r.deliver(other, addressed(e, other.jid.String()))
 		}
 	}
 	if !closing {
@@ -261,7 +263,7 @@ func (r *Router) toContactOrResource(e *stanza.Element, to jid.JID) {
 	if to.Domain() == r.domain && !to.IsBare() {
 		if u := r.userOf(to.Local()); u != nil {
 			if at := u.resource(to.Resource()); at != nil {
-				at.deliver(addressed(e, to.String()))
+				r.deliver(at, addressed(e, to.String()))
 			}
 		}
 		return
@@ -272,12 +274,14 @@ func (r *Router) toContactOrResource(e *stanza.Element, to jid.JID) {
 // direct takes presence to one address (RFC 6121 §4.6). Where the session goes
 // offline it is followed by unavailable presence.
 func (r *Router) direct(s *session, e *stanza.Element, to jid.JID, kind string) {
-	if s.kind == link.Client && r.sessions[s.id] == s {
+	if s.kind == link.Client && r.lives(s) {
 		switch {
 		case kind == "unavailable":
 			delete(s.directed, to)
+			r.remember(s)
 		case kind == "" && len(s.directed) < maxDirected:
 			s.directed[to] = struct{}{}
+			r.remember(s)
 		case kind == "":
 			if _, known := s.directed[to]; !known {
 				r.reply(s, stanza.ErrorReply(e, stanza.ResourceConstraint, "presence sent to too many addresses"))
@@ -299,7 +303,7 @@ func (r *Router) direct(s *session, e *stanza.Element, to jid.JID, kind string) 
 func (r *Router) probe(s *session, e *stanza.Element, to jid.JID) {
 	if to.Domain() != r.domain {
 		if c := r.components[to.Domain()]; c != nil {
-			c.deliver(e)
+			r.deliver(c, e)
 		}
 		return
 	}
@@ -348,7 +352,7 @@ func (r *Router) sendSubscription(e *stanza.Element, ef *store.Effect) {
 	}
 	if to.Domain() != r.domain {
 		if c := r.components[to.Domain()]; c != nil {
-			c.deliver(e)
+			r.deliver(c, e)
 		}
 		return
 	}
@@ -356,9 +360,10 @@ func (r *Router) sendSubscription(e *stanza.Element, ef *store.Effect) {
 	if u == nil {
 		return
 	}
+	b := wire(e)
 	for _, s := range u.sessions {
 		if s.presence != nil || s.interested && ef.Type != "subscribe" {
-			s.deliver(e)
+			r.send(s, 0, b)
 		}
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"parley/services/problem"
 	"parley/services/xmpp/link"
@@ -38,8 +40,8 @@ type receiver struct {
 	// unacked are in the session's hands.
 	unacked []link.Delivery
 	seen    map[int]bool
-	// highest item since who gets what last changed.
-	highest link.Item
+	// highest item of each sender since who gets what last changed.
+	highest map[string]link.Item
 	open    bool
 }
 
@@ -68,6 +70,7 @@ func (h *history) restart() {
 		h.stop()
 	}
 	r := New(Config{Domain: domain}, Deps{Store: h.f, Log: slog.New(slog.DiscardHandler)})
+	r.Settled()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- r.Run(ctx) }()
@@ -130,7 +133,7 @@ func (h *history) with(f func(*receiver)) {
 
 func (h *history) openOne() {
 	account := []string{"cleo", "dan"}[h.rnd.IntN(2)]
-	r := &receiver{peer: h.w.connect(account, fmt.Sprint("r", h.rnd.IntN(3))), account: account, seen: map[int]bool{}, open: true}
+	r := &receiver{peer: h.w.connect(account, fmt.Sprint("r", h.rnd.IntN(3))), account: account, seen: map[int]bool{}, highest: map[string]link.Item{}, open: true}
 	r.auto = false
 	h.receivers = append(h.receivers, r)
 	if h.rnd.IntN(4) > 0 {
@@ -144,7 +147,7 @@ func (h *history) openOne() {
 func (h *history) changed(account string) {
 	for _, r := range h.receivers {
 		if r.account == account {
-			r.highest = 0
+			clear(r.highest)
 		}
 	}
 	h.observe()
@@ -167,9 +170,8 @@ func (h *history) burst(n int) {
 		}
 		s.mu.Lock()
 		for _, d := range s.got {
-			if d.Stanza.Attr("type") == "error" {
-				id, _ := strconv.Atoi(d.Stanza.Attr("id"))
-				delete(sent, id)
+			if strings.Contains(string(d.Bytes), " type='error'") {
+				delete(sent, number(d))
 			}
 		}
 		s.got = nil
@@ -195,16 +197,20 @@ func (h *history) observe() {
 			if d.Item == 0 {
 				continue
 			}
-			id, _ := strconv.Atoi(d.Stanza.Attr("id"))
+			id := number(d)
+			from := h.senders[0].jid.String()
+			if !strings.Contains(string(d.Bytes), " from='"+from+"'") {
+				from = h.senders[1].jid.String()
+			}
 			switch {
 			case r.seen[id]:
 				h.t.Errorf("%s: message %d came twice to one session", r.jid, id)
 			case h.done[id]:
 				h.t.Errorf("%s: message %d came after it was acknowledged", r.jid, id)
-			case d.Item <= r.highest:
-				h.t.Errorf("%s: item %d came after item %d", r.jid, d.Item, r.highest)
+			case d.Item <= r.highest[from]:
+				h.t.Errorf("%s: item %d came after item %d", r.jid, d.Item, r.highest[from])
 			}
-			r.seen[id], r.highest = true, d.Item
+			r.seen[id], r.highest[from] = true, d.Item
 			r.unacked = append(r.unacked, d)
 		}
 		if len(r.unacked) > windowItems {
@@ -219,15 +225,20 @@ func (h *history) acknowledge(r *receiver) {
 		return
 	}
 	n := 1 + h.rnd.IntN(len(r.unacked))
-	var items []link.Item
 	for _, d := range r.unacked[:n] {
-		id, _ := strconv.Atoi(d.Stanza.Attr("id"))
-		h.done[id] = true
-		items = append(items, d.Item)
+		h.done[number(d)] = true
 	}
+	h.w.r.Delivered(r.ref, r.unacked[n-1].N)
 	r.unacked = r.unacked[n:]
-	// What is read on while they are taken is not of theirs.
-	h.w.r.Delivered(r.id, items)
+}
+
+// number is a message's id.
+func number(d link.Delivery) int {
+	n := -1
+	if found := ids([]string{string(d.Bytes)}); len(found) > 0 {
+		n, _ = strconv.Atoi(found[0])
+	}
+	return n
 }
 
 // finish lets one last session of each account take all that is left.
@@ -237,7 +248,7 @@ func (h *history) finish() {
 	}
 	others := h.receivers
 	for _, account := range []string{"cleo", "dan"} {
-		r := &receiver{peer: h.w.connect(account, "last"), account: account, seen: map[int]bool{}, open: true}
+		r := &receiver{peer: h.w.connect(account, "last"), account: account, seen: map[int]bool{}, highest: map[string]link.Item{}, open: true}
 		r.auto = false
 		h.receivers = append(h.receivers, r)
 		for _, other := range others {
@@ -246,7 +257,11 @@ func (h *history) finish() {
 			}
 		}
 		r.send("<presence/>")
-		for h.observe(); len(r.unacked) > 0; h.observe() {
+		// Room is only where the store has removed what was acknowledged.
+		for begin := time.Now(); time.Since(begin) < 5*time.Second; h.observe() {
+			if n, err := h.w.store.Pending(account); n == 0 && err == nil {
+				break
+			}
 			h.acknowledge(r)
 		}
 		lost := 0

@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -88,27 +89,79 @@ func TestStoreRefuses(t *testing.T) {
 	}
 }
 
+// Where the outcome is not known the router asks again until it is: nobody is
+// told anything meanwhile, and nothing is done twice.
 func TestOutcomeUnknown(t *testing.T) {
-	w, f := newFaulty(t, "ada", "bob", "cleo")
-	ada, bob, cleo := w.online("ada", "a", 0), w.online("bob", "b", 0), w.online("cleo", "c", 0)
-	f.set(nil, store.ErrOutcome)
+	for _, err := range []error{store.ErrOutcome, store.ErrClosed} {
+		t.Run(err.Error(), func(t *testing.T) {
+			w, f := newFaulty(t, "ada", "bob")
+			ada, bob := w.online("ada", "a", 0), w.online("bob", "b", 0)
+			ada.send("<presence/>")
+			ada.take()
+			f.set(nil, err)
+			ada.send("<message to='bob@example.com' id='1'/>")
+			ada.send("<message to='bob@example.com' id='2'/>")
+			f.waitApplies(3)
+			ada.mu.Lock()
+			if ada.confirmed >= ada.seq-1 || ada.ended != "" || len(ada.got) > 0 {
+				t.Errorf("confirmed %d of %d, ended with %q, got %v although it is not known", ada.confirmed, ada.seq, ada.ended, ada.got)
+			}
+			ada.mu.Unlock()
+			// A full disk is no answer now.
+			f.set(problem.New(problem.StoreFull), nil)
+			f.waitApplies(2)
+			f.set(nil, nil)
+			if got := ids(bob.take()); !slices.Equal(got, []string{"1", "2"}) {
+				t.Errorf("bob got %v; want 1, 2", got)
+			}
+			if ada.confirms() != ada.seq || ada.end() != "" {
+				t.Errorf("confirmed %d of %d, ended with %q", ada.confirms(), ada.seq, ada.end())
+			}
+			ada.expect()
+			w.pending("bob", 0)
+		})
+	}
+}
+
+func (f *faulty) waitApplies(n int) {
+	f.mu.Lock()
+	f.applies = 0
+	f.mu.Unlock()
+	for begin := time.Now(); time.Since(begin) < 5*time.Second; time.Sleep(time.Millisecond) {
+		f.mu.Lock()
+		got := f.applies
+		f.mu.Unlock()
+		if got >= n {
+			return
+		}
+	}
+}
+
+// The leadership ends before the store has answered: nothing is confirmed,
+// refused or ended.
+func TestLeadershipLost(t *testing.T) {
+	w, f := newFaulty(t, "ada", "bob")
+	r := New(Config{Domain: domain}, Deps{Store: f, Log: discard})
+	r.Settled()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- r.Run(ctx) }()
+	w.r = r
+	ada, bob := w.online("ada", "a", 0), w.online("bob", "b", 0)
+	before := ada.confirms()
+	f.set(problem.New(problem.NoLeader), nil)
 	ada.send("<message to='bob@example.com' id='1'/>")
-	before := ada.seq
-	if got := ada.end(); got != "internal-server-error" {
-		t.Errorf("session ended with %q; want internal-server-error", got)
+	f.waitApplies(2)
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
 	}
-	if got := ada.confirms(); got >= before {
-		t.Errorf("confirmed %d although it is not known", got)
+	if ada.confirmed != before || ada.ended != "" || len(ada.got) > 0 || len(bob.got) > 0 {
+		t.Errorf("confirmed %d (%d before), ended with %q, got %v, %v", ada.confirmed, before, ada.ended, ada.got, bob.got)
 	}
-	bob.expect()
-	f.set(nil, nil)
-	// It was kept after all, and is found when the store answers again.
-	cleo.send("<message to='cleo@example.com' id='2'/>")
-	cleo.take()
-	if got := ids(bob.take()); !slices.Equal(got, []string{"1"}) {
-		t.Errorf("bob got %v; want 1", got)
+	if _, err := r.Connected(context.Background()); !errors.Is(err, ErrStopped) {
+		t.Errorf("Connected = %v; want %v", err, ErrStopped)
 	}
-	w.pending("bob", 0)
 }
 
 // Acknowledgements that the store refused are tried again, and meanwhile the

@@ -90,7 +90,10 @@ func (r *Router) rosterGet(s *session, e *stanza.Element) {
 		r.reply(s, stanza.ErrorReply(e, stanza.InternalServerError, ""))
 		return
 	}
-	s.interested = true
+	if !s.interested {
+		s.interested = true
+		r.remember(s)
+	}
 	res := stanza.Result(e)
 	version := strconv.FormatUint(ver, 10)
 	if e.First().Attr("ver") != version {
@@ -126,7 +129,7 @@ func (r *Router) push(ef *store.Effect) {
 	for _, s := range u.sessions {
 		if s.interested {
 			r.pushes++
-			s.deliver(stanza.New(stanza.NSClient, "iq", "type", "set", "id", "push"+strconv.FormatUint(r.pushes, 10), "to", s.jid.String()).Add(query))
+			r.deliver(s, stanza.New(stanza.NSClient, "iq", "type", "set", "id", "push"+strconv.FormatUint(r.pushes, 10), "to", s.jid.String()).Add(query))
 		}
 	}
 }

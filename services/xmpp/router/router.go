@@ -3,7 +3,6 @@ package router
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -26,6 +25,7 @@ type Store interface {
 	Entry(account, contact string) (store.Entry, error)
 	Inbox(account string, after link.Item, limit int) ([]store.Message, error)
 	Pending(account string) (int, error)
+	Sessions() ([]store.SessionMark, error)
 }
 
 // Config of a Router.
@@ -49,11 +49,11 @@ const (
 	// maxBatch and maxBatchBytes bound what is committed in one go.
 	maxBatch      = 1024
 	maxBatchBytes = 1 << 20
-	// applyWait is how long stanzas are held while the store has no leader.
+	// applyWait bounds one try to have the store keep something.
 	applyWait = 5 * time.Second
 )
 
-// Router implements link.Leader.
+// Router is a link.Announcer for one leadership: New, Run, and never again.
 type Router struct {
 	domain  string
 	version string
@@ -66,17 +66,22 @@ type Router struct {
 	sessions   map[link.SessionID]*session
 	users      map[string]*user
 	components map[string]*session
-	// marked sessions get a Confirm at the end of the batch.
-	marked []*session
+	leases     leases
+	// marked sessions get a Confirm at the end of the batch, noted ones a
+	// Memo before it, and overfull ones are ended.
+	marked, noted, overfull []*session
 	// hungry sessions may take more from their inbox.
 	hungry map[*session]struct{}
 	acks   acks
 	pushes uint64
-	// doubt: the outcome of some change was not known.
+	// doubt: the outcome of a call from the service's side was not known.
 	doubt bool
+	ended numbers
+	settling
+	absent absent
 }
 
-var _ link.Leader = (*Router)(nil)
+var _ link.Announcer = (*Router)(nil)
 
 // New makes a router.
 func New(cfg Config, deps Deps) *Router {
@@ -84,19 +89,21 @@ func New(cfg Config, deps Deps) *Router {
 		domain: cfg.Domain, version: cfg.Version, store: deps.Store, log: deps.Log.With("component", "router"),
 		queue: make(chan event, queueLen), done: make(chan struct{}),
 		sessions: map[link.SessionID]*session{}, users: map[string]*user{}, components: map[string]*session{},
-		hungry: map[*session]struct{}{}, acks: acks{items: map[string][]link.Item{}},
+		leases: newLeases(), hungry: map[*session]struct{}{}, acks: acks{items: map[string][]link.Item{}},
+		settling: settling{waiting: map[link.SessionID][]*request[link.Session]{}},
+		absent:   absent{sessions: map[*session]struct{}{}, over: map[link.SessionID]fate{}},
 	}
 }
 
-// event is one call of an edge or of the service's own side.
+// event is one call of an edge or of the service's own side, or of the
+// router's own timers.
 type event struct {
 	kind   eventKind
-	id     link.SessionID
+	ref    link.Ref
 	seq    uint64
 	stanza *stanza.Element
-	items  []link.Item
-	open   *opening
-	call   *call
+	// what is the call's own argument, of its own type.
+	what any
 }
 
 type eventKind uint8
@@ -105,67 +112,112 @@ const (
 	evOpen eventKind = iota
 	evSend
 	evDelivered
+	evEnable
+	evResume
+	evDetach
 	evClose
+	evAttach
+	evLost
+	evSettled
 	evCall
+	evExpire
+	evSweep
 )
 
-// opening is an Open that waits for its answer.
-type opening struct {
-	link.Open
-	edge link.Edge
+// request is a call that waits for its answer of type T.
+type request[T any] struct {
+	open   link.Open
+	resume link.Resume
+	edge   link.Edge
 	// taken is won either by the router, which then answers, or by the
 	// caller, who has given up.
-	taken atomic.Bool
-	jid   jid.JID
-	err   error
-	done  chan struct{}
+	taken  atomic.Bool
+	answer T
+	err    error
+	done   chan struct{}
+}
+
+// attach is the argument of Attach.
+type attach struct {
+	state link.Session
+	edge  link.Edge
 }
 
 // call runs on the router's goroutine after its op, if it has one, is
 // committed; it is a batch of its own.
 type call struct {
-	op   store.Op
-	run  func(store.Result)
-	err  error
-	done chan struct{}
+	op  store.Op
+	run func(store.Result)
+	// taken is as in request.
+	taken atomic.Bool
+	err   error
+	done  chan struct{}
 }
 
 // Open implements link.Leader.
-func (r *Router) Open(ctx context.Context, o link.Open, edge link.Edge) (jid.JID, error) {
-	op := &opening{Open: o, edge: edge, done: make(chan struct{})}
-	if err := r.put(ctx, event{kind: evOpen, open: op}); err != nil {
-		return jid.JID{}, err
+func (r *Router) Open(ctx context.Context, o link.Open, e link.Edge) (jid.JID, error) {
+	return ask(ctx, r, evOpen, &request[jid.JID]{open: o, edge: e})
+}
+
+// Resume implements link.Leader. The caller that gives up has changed nothing.
+func (r *Router) Resume(ctx context.Context, o link.Resume, e link.Edge) (link.Session, error) {
+	return ask(ctx, r, evResume, &request[link.Session]{resume: o, edge: e})
+}
+
+func ask[T any](ctx context.Context, r *Router, kind eventKind, q *request[T]) (none T, err error) {
+	q.done = make(chan struct{})
+	if err := r.put(ctx, event{kind: kind, ref: link.Ref{ID: q.resume.ID}, what: q}); err != nil {
+		return none, err
 	}
 	select {
-	case <-op.done:
+	case <-q.done:
 	case <-r.done:
-		if op.taken.CompareAndSwap(false, true) {
-			return jid.JID{}, ErrStopped
+		if q.taken.CompareAndSwap(false, true) {
+			return none, ErrStopped
 		}
-		<-op.done
+		<-q.done
 	case <-ctx.Done():
-		if op.taken.CompareAndSwap(false, true) {
-			return jid.JID{}, ctx.Err()
+		if q.taken.CompareAndSwap(false, true) {
+			return none, ctx.Err()
 		}
-		<-op.done
+		<-q.done
 	}
-	return op.jid, op.err
+	return q.answer, q.err
 }
 
 // Send implements link.Leader.
-func (r *Router) Send(id link.SessionID, seq uint64, e *stanza.Element) {
-	r.put(context.Background(), event{kind: evSend, id: id, seq: seq, stanza: e})
+func (r *Router) Send(ref link.Ref, seq uint64, e *stanza.Element) {
+	r.tell(event{kind: evSend, ref: ref, seq: seq, stanza: e})
 }
 
 // Delivered implements link.Leader.
-func (r *Router) Delivered(id link.SessionID, items []link.Item) {
-	r.put(context.Background(), event{kind: evDelivered, id: id, items: items})
+func (r *Router) Delivered(ref link.Ref, n uint64) {
+	r.tell(event{kind: evDelivered, ref: ref, seq: n})
 }
 
-// Close implements link.Leader.
-func (r *Router) Close(id link.SessionID) {
-	r.put(context.Background(), event{kind: evClose, id: id})
+// Enable implements link.Leader.
+func (r *Router) Enable(ref link.Ref, en link.Enable) {
+	r.tell(event{kind: evEnable, ref: ref, what: en})
 }
+
+// Detach implements link.Leader.
+func (r *Router) Detach(ref link.Ref) { r.tell(event{kind: evDetach, ref: ref}) }
+
+// Close implements link.Leader.
+func (r *Router) Close(ref link.Ref) { r.tell(event{kind: evClose, ref: ref}) }
+
+// Attach implements link.Announcer. The state belongs to the router.
+func (r *Router) Attach(s link.Session, e link.Edge) {
+	r.tell(event{kind: evAttach, ref: s.Ref, what: &attach{s, e}})
+}
+
+// Lost implements link.Announcer.
+func (r *Router) Lost(e link.Edge) { r.tell(event{kind: evLost, what: e}) }
+
+// Settled implements link.Announcer.
+func (r *Router) Settled() { r.tell(event{kind: evSettled}) }
+
+func (r *Router) tell(ev event) { r.put(context.Background(), ev) }
 
 func (r *Router) put(ctx context.Context, ev event) error {
 	select {
@@ -179,55 +231,75 @@ func (r *Router) put(ctx context.Context, ev event) error {
 }
 
 // do runs f on the router's goroutine after op is committed; op may be nil.
+// Where ctx ends before the router has come to it, nothing is done.
 func (r *Router) do(ctx context.Context, op store.Op, f func(store.Result)) error {
 	c := &call{op: op, run: f, done: make(chan struct{})}
-	if err := r.put(ctx, event{kind: evCall, call: c}); err != nil {
+	if err := r.put(ctx, event{kind: evCall, what: c}); err != nil {
 		return err
 	}
 	select {
 	case <-c.done:
-		return c.err
 	case <-r.done:
 		return ErrStopped
+	case <-ctx.Done():
+		if c.taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		select {
+		case <-c.done:
+		case <-r.done:
+			return ErrStopped
+		}
 	}
+	return c.err
 }
 
-// Run routes until ctx ends. Sessions that are open then are left to their
-// edges; what was not confirmed is not acknowledged.
+// Run routes until ctx ends, which is the end of the leadership: sessions are
+// left to their edges, and what is not committed by then is not confirmed.
 func (r *Router) Run(ctx context.Context) error {
 	defer close(r.done)
+	timers := r.startTimers()
+	defer timers.stop()
 	b := &batch{}
 	for {
-		ev, ok := r.next(ctx)
+		ev, ok := r.next(ctx, timers)
 		if ctx.Err() != nil {
-			r.lastAcks()
-			return nil
+			break
 		}
-		if ok {
+		for ok {
 			r.plan(b, ev)
-			for !b.full() {
-				select {
-				case ev := <-r.queue:
-					r.plan(b, ev)
-					continue
-				default:
-				}
+			if b.full() {
 				break
 			}
+			ev, ok = r.poll()
 		}
-		r.commit(ctx, b)
+		if !r.commit(ctx, b) {
+			break
+		}
+	}
+	r.lastAcks()
+	return nil
+}
+
+// poll returns a call that is there.
+func (r *Router) poll() (event, bool) {
+	if ev, ok := r.replay(); ok {
+		return ev, true
+	}
+	select {
+	case ev := <-r.queue:
+		return ev, true
+	default:
+		return event{}, false
 	}
 }
 
 // next waits for a call, or for what is due without one.
-func (r *Router) next(ctx context.Context) (event, bool) {
+func (r *Router) next(ctx context.Context, t *timers) (event, bool) {
+	if ev, ok := r.poll(); ok {
+		return ev, true
+	}
 	if len(r.hungry) > 0 {
-		select {
-		case ev := <-r.queue:
-			return ev, true
-		case <-ctx.Done():
-		default:
-		}
 		return event{}, false
 	}
 	select {
@@ -235,237 +307,128 @@ func (r *Router) next(ctx context.Context) (event, bool) {
 		return ev, true
 	case <-r.acks.due():
 		r.acks.expired = true
+	case <-r.absent.due():
+		return event{kind: evExpire}, true
+	case <-t.settle.C:
+		return event{kind: evSettled}, true
+	case <-t.sweep.C:
+		r.ended.swept += sweepEvery
+		return event{kind: evSweep}, true
 	case <-ctx.Done():
 	}
 	return event{}, false
 }
 
+// timers of Run that always run.
+type timers struct {
+	settle *time.Timer
+	sweep  *time.Ticker
+}
+
+func (r *Router) startTimers() *timers {
+	return &timers{time.NewTimer(SettleMax), time.NewTicker(sweepEvery)}
+}
+
+func (t *timers) stop() {
+	t.settle.Stop()
+	t.sweep.Stop()
+}
+
 // plan adds a call to the batch; one that must be alone is held back until the
 // batch before it is done.
 func (r *Router) plan(b *batch, ev event) {
+	if r.holds(ev) {
+		return
+	}
 	if len(b.jobs) > 0 && r.isAlone(ev) {
 		b.held, b.closed = &ev, true
 		return
 	}
 	switch ev.kind {
 	case evOpen:
-		b.add(nil, func([]store.Result) { r.open(ev.open) })
+		b.do(func() { r.open(ev.what.(*request[jid.JID])) })
 	case evSend:
-		if s := r.sessions[ev.id]; s != nil {
+		if s := r.session(ev.ref); s != nil {
 			r.planStanza(b, s, ev.seq, ev.stanza)
 		}
-	case evDelivered:
-		b.add(nil, func([]store.Result) { r.delivered(ev.id, ev.items) })
-	case evClose:
-		b.add(nil, func([]store.Result) {
-			if s := r.sessions[ev.id]; s != nil {
-				r.leave(s)
-			}
-		})
 	case evCall:
-		var ops []store.Op
-		if ev.call.op != nil {
-			ops = []store.Op{ev.call.op}
-		}
-		b.alone(nil, func(rs []store.Result) {
-			var res store.Result
-			if len(rs) > 0 {
-				res = rs[0]
-			}
-			if ev.call.err = res.Err; res.Err == nil {
-				ev.call.run(res)
-			}
-			close(ev.call.done)
-		}, ops...)
+		r.planCall(b, ev.what.(*call))
+	default:
+		b.do(func() { r.handle(ev) })
+		// What follows is planned when this has been done: it may have
+		// another epoch, or be of a session that is not there yet.
+		b.closed = b.closed || ev.kind == evResume || ev.kind == evAttach || ev.kind == evSettled
 	}
+}
+
+// handle does what needs no store.
+func (r *Router) handle(ev event) {
+	switch ev.kind {
+	case evResume:
+		r.resume(ev.what.(*request[link.Session]))
+		return
+	case evAttach:
+		a := ev.what.(*attach)
+		r.attach(a.state, a.edge)
+		return
+	case evLost:
+		r.lost(ev.what.(link.Edge))
+		return
+	case evSettled:
+		r.settle()
+		return
+	case evExpire:
+		r.expire()
+		return
+	case evSweep:
+		r.sweep()
+		return
+	}
+	s := r.session(ev.ref)
+	if s == nil {
+		return
+	}
+	switch ev.kind {
+	case evDelivered:
+		r.delivered(s, ev.seq)
+	case evEnable:
+		s.enabled, s.enable = true, ev.what.(link.Enable)
+	case evDetach:
+		r.detach(s)
+	case evClose:
+		r.leave(s)
+	}
+}
+
+// session returns the session of a ref, nil for one that is stale or unknown.
+func (r *Router) session(ref link.Ref) *session {
+	if s := r.sessions[ref.ID]; s != nil && s.ref == ref {
+		return s
+	}
+	return nil
+}
+
+func (r *Router) planCall(b *batch, c *call) {
+	if !c.taken.CompareAndSwap(false, true) {
+		return
+	}
+	var ops []store.Op
+	if c.op != nil {
+		ops = []store.Op{c.op}
+	}
+	b.alone(func(rs []store.Result) {
+		var res store.Result
+		if len(rs) > 0 {
+			res = rs[0]
+		}
+		if c.err = res.Err; res.Err == nil {
+			c.run(res)
+		}
+		close(c.done)
+	}, ops...)
+	b.service = true
 }
 
 func (r *Router) isAlone(ev event) bool {
 	return ev.kind == evCall || ev.kind == evSend && changesRoster(ev.stanza)
-}
-
-// planStanza plans what a session sends. Whatever becomes of it, it is
-// confirmed when its job has run.
-func (r *Router) planStanza(b *batch, s *session, seq uint64, e *stanza.Element) {
-	if s.kind == link.Component && !r.fromComponent(s, e) {
-		b.add(s, func([]store.Result) { r.end(s, "invalid-from") })
-		return
-	}
-	if s.kind == link.Client {
-		e.SetAttr("from", s.jid.String())
-	}
-	p := planned{r: r, b: b, s: s, seq: seq, e: e}
-	if to := e.Attr("to"); to != "" {
-		var err error
-		if p.to, err = jid.Parse(to); err != nil {
-			p.refuse(stanza.JIDMalformed, "")
-			return
-		}
-	}
-	if e.Name.Space != stanza.NSClient {
-		p.refuse(stanza.FeatureNotImplemented, "")
-		return
-	}
-	switch e.Name.Local {
-	case "message":
-		p.message()
-	case "presence":
-		p.presence()
-	case "iq":
-		p.iq()
-	default:
-		p.refuse(stanza.FeatureNotImplemented, "")
-	}
-}
-
-// planned is a stanza while it is planned.
-type planned struct {
-	r   *Router
-	b   *batch
-	s   *session
-	seq uint64
-	e   *stanza.Element
-	// to is zero where the stanza has none.
-	to jid.JID
-}
-
-// then plans f, which is run when the ops are committed. Where the store has
-// refused for now, the sender is told instead.
-func (p *planned) then(f func([]store.Result), ops ...store.Op) {
-	p.b.add(p.s, p.job(f), ops...)
-}
-
-// thenAlone is then for changes of rosters.
-func (p *planned) thenAlone(f func([]store.Result), ops ...store.Op) {
-	p.b.alone(p.s, p.job(f), ops...)
-}
-
-func (p *planned) job(f func([]store.Result)) func([]store.Result) {
-	s, seq, r, e := p.s, p.seq, p.r, p.e
-	return func(rs []store.Result) {
-		if len(rs) > 0 && errors.Is(rs[0].Err, errHeld) {
-			r.reply(s, stanza.ErrorReply(e, stanza.ResourceConstraint, "the server cannot keep this at the moment"))
-		} else {
-			f(rs)
-		}
-		r.mark(s, seq)
-	}
-}
-
-// refuse plans an error reply.
-func (p *planned) refuse(c stanza.Condition, text string) {
-	p.then(func([]store.Result) { p.r.reply(p.s, stanza.ErrorReply(p.e, c, text)) })
-}
-
-// reply sends an error or a result back; nil is nothing to send.
-func (r *Router) reply(s *session, e *stanza.Element) {
-	if e != nil && r.sessions[s.id] == s {
-		s.deliver(e)
-	}
-}
-
-// mark has the session's stanzas up to seq confirmed at the end of the batch.
-func (r *Router) mark(s *session, seq uint64) {
-	s.seq = seq
-	if !s.marked {
-		s.marked = true
-		r.marked = append(r.marked, s)
-	}
-}
-
-// errHeld stands for the store's answer where it takes nothing at the moment.
-var errHeld = errors.New("store takes no changes")
-
-// commit has the store keep what the batch asks for, runs its jobs and
-// confirms. Run's goroutine waits meanwhile, and the queue collects.
-func (r *Router) commit(ctx context.Context, b *batch) {
-	for {
-		results, unknown := r.apply(ctx, b.ops)
-		for _, j := range b.jobs {
-			rs := results[:j.n:j.n]
-			results = results[j.n:]
-			if unknown && j.n > 0 {
-				// It may be kept or not: the stanza is neither confirmed nor
-				// refused, and the peer will send it again.
-				if j.session != nil {
-					r.end(j.session, "internal-server-error")
-					continue
-				}
-				rs[0].Err = store.ErrOutcome
-			}
-			j.run(rs)
-		}
-		r.feed()
-		for i, s := range r.marked {
-			r.marked[i] = nil
-			s.marked = false
-			if r.sessions[s.id] == s {
-				s.edge.Confirm(s.id, s.seq)
-			}
-		}
-		r.marked = r.marked[:0]
-		held := b.held
-		clear(b.jobs)
-		clear(b.ops)
-		*b = batch{ops: b.ops[:0], jobs: b.jobs[:0]}
-		if held == nil {
-			return
-		}
-		r.plan(b, *held)
-	}
-}
-
-// apply commits ops, and with them what acknowledgements there are. unknown
-// says that their outcome is; where the store refuses, each result is errHeld.
-func (r *Router) apply(ctx context.Context, ops []store.Op) (results []store.Result, unknown bool) {
-	n := len(ops)
-	if n == 0 {
-		if r.acks.isDue() {
-			r.applyAcks(ctx)
-		}
-		return nil, false
-	}
-	with := r.acks.n > 0 && r.acks.retry == 0
-	if with {
-		ops = r.acks.ops(ops)
-	}
-	wait, cancel := context.WithTimeout(ctx, applyWait)
-	defer cancel()
-	results, err := r.store.Apply(wait, ops...)
-	if err == nil {
-		if with {
-			r.acked()
-		}
-		r.again()
-		return results[:n], false
-	}
-	r.log.Warn("store refuses", "changes", n, "err", err)
-	unknown = isUnknown(err)
-	r.doubt = r.doubt || unknown
-	if with && !unknown {
-		// Alone they may be let through: they free room.
-		r.applyAcks(ctx)
-	}
-	results = make([]store.Result, n)
-	for i := range results {
-		results[i].Err = fmt.Errorf("%w: %w", errHeld, err)
-	}
-	return results, unknown
-}
-
-// isUnknown tells the errors after which a change may be kept nevertheless.
-func isUnknown(err error) bool {
-	return errors.Is(err, store.ErrOutcome) || errors.Is(err, store.ErrClosed) || errors.Is(err, context.Canceled)
-}
-
-// again looks for messages that are kept although it was not known that they
-// would be.
-func (r *Router) again() {
-	if !r.doubt {
-		return
-	}
-	r.doubt = false
-	for _, u := range r.users {
-		r.reconsider(u)
-	}
 }

@@ -12,6 +12,9 @@ import (
 type Connected struct {
 	// Sessions of clients, in number.
 	Sessions int
+	// Detached sessions wait for their clients to come back; they are in
+	// neither Sessions nor Resources.
+	Detached int
 	// Resources by account, ordered; accounts without any are left out.
 	Resources map[string][]string
 	// Components are the names of connected Call Bridges, ordered.
@@ -19,22 +22,34 @@ type Connected struct {
 }
 
 // Connected returns who is connected.
-func (r *Router) Connected(ctx context.Context) (c Connected, err error) {
-	err = r.do(ctx, nil, func(store.Result) {
-		c.Resources = map[string][]string{}
-		for name, u := range r.users {
-			for _, s := range u.sessions {
-				c.Resources[name] = append(c.Resources[name], s.jid.Resource())
-				c.Sessions++
+func (r *Router) Connected(ctx context.Context) (Connected, error) {
+	// Where do fails it may still be written to.
+	c := &Connected{Resources: map[string][]string{}}
+	if err := r.do(ctx, nil, func(store.Result) { r.connected(c) }); err != nil {
+		return Connected{}, err
+	}
+	return *c, nil
+}
+
+func (r *Router) connected(c *Connected) {
+	for name, u := range r.users {
+		for _, s := range u.sessions {
+			if s.detached {
+				c.Detached++
+				continue
 			}
-			slices.Sort(c.Resources[name])
+			c.Resources[name] = append(c.Resources[name], s.jid.Resource())
+			c.Sessions++
 		}
-		for _, domain := range slices.Sorted(maps.Keys(r.components)) {
-			name, _ := r.componentName(domain)
-			c.Components = append(c.Components, name)
+		slices.Sort(c.Resources[name])
+	}
+	for _, domain := range slices.Sorted(maps.Keys(r.components)) {
+		if r.components[domain].detached {
+			continue
 		}
-	})
-	return c, err
+		name, _ := r.componentName(domain)
+		c.Components = append(c.Components, name)
+	}
 }
 
 // DeleteAccount removes an account, tells its contacts and ends its sessions.

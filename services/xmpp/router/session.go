@@ -3,6 +3,8 @@ package router
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
+	"time"
 
 	"parley/services/xmpp/jid"
 	"parley/services/xmpp/link"
@@ -17,13 +19,35 @@ const (
 	maxDirected = 1024
 )
 
-// session is a connected resource or component.
+// session is a resource or component, connected or detached.
 type session struct {
-	id   link.SessionID
+	ref  link.Ref
 	kind link.Kind
 	// jid is the full JID, or the component's domain.
-	jid  jid.JID
+	jid jid.JID
+	// edge is nil where nobody is there to be told. A detached session keeps
+	// it: behind it is the relay whose copy of the session a new leader gets.
 	edge link.Edge
+	// lease is the edge's hold on the session; see leases.
+	lease lease
+	// origin is the number of the last delivery that was not this router's.
+	origin uint64
+	// opened: it was bound or resumed in this leadership, so it is newer than
+	// whatever is attached.
+	opened bool
+	// detached: it has no connection, and is closed at until.
+	detached bool
+	until    time.Time
+	// orphan: it was attached without a connection, maybe from a mirror that
+	// has not heard of its client's last deliveries. Numbers given now could be
+	// theirs, and a count of the client would cover the wrong stanzas; so there
+	// are none until the client or its own edge says where it is.
+	orphan bool
+	late   late
+	// enable is XEP-0198's, where enabled.
+	enabled bool
+	enable  link.Enable
+
 	// user is nil for a component.
 	user *user
 	// presence is the last one that was broadcast, nil while the resource
@@ -35,11 +59,31 @@ type session struct {
 	// directed are those that got presence without a subscription.
 	directed map[jid.JID]struct{}
 
-	// seq is the last stanza that is done, if marked one to confirm.
-	seq    uint64
-	marked bool
+	// seen is the last stanza that was planned, seq the last that is done.
+	seen, seq uint64
+	// numbered: the store may keep a number of it.
+	numbered bool
+	// held: stanzas of it wait until the router has settled.
+	held bool
+	// marked to be confirmed, noted to have its memo told, overfull to be
+	// ended, at the end of the batch.
+	marked, noted, overfull bool
 
+	queue
 	window
+}
+
+// resumable says that the session waits for its client when it is detached.
+func (s *session) resumable() bool {
+	return s.kind == link.Client && s.enabled && s.enable.Keep > 0
+}
+
+// state is all that another has to know of the session.
+func (s *session) state() link.Session {
+	return link.Session{
+		Ref: s.ref, Kind: s.kind, JID: s.jid, Enabled: s.enabled, Enable: s.enable, Confirmed: s.seq, Last: s.last,
+		Queue: slices.Clone(s.deliveries()), Memo: s.memo(), Detached: s.detached,
+	}
 }
 
 // user is an account with sessions, or with items on their way.
@@ -54,9 +98,8 @@ type user struct {
 	held int
 }
 
-func (s *session) deliver(e *stanza.Element) {
-	s.edge.Deliver(s.id, link.Delivery{Stanza: e})
-}
+// lives says that the session was not forgotten.
+func (r *Router) lives(s *session) bool { return r.sessions[s.ref.ID] == s }
 
 // resource returns the session of that resource, or nil.
 func (u *user) resource(name string) *session {
@@ -104,20 +147,24 @@ func (r *Router) user(name string) *user {
 }
 
 // open binds a session.
-func (r *Router) open(o *opening) {
-	if !o.taken.CompareAndSwap(false, true) {
+func (r *Router) open(q *request[jid.JID]) {
+	if !q.taken.CompareAndSwap(false, true) {
 		return
 	}
-	defer close(o.done)
-	s := &session{id: o.ID, kind: o.Kind, jid: o.JID, edge: o.edge, directed: map[jid.JID]struct{}{}}
-	if o.Kind == link.Component {
-		o.err = r.openComponent(s)
+	defer close(q.done)
+	o := q.open
+	s := &session{ref: o.Ref, kind: o.Kind, jid: o.JID, edge: q.edge, opened: true, directed: map[jid.JID]struct{}{}}
+	if r.sessions[o.Ref.ID] != nil {
+		q.err = &link.Refusal{Condition: stanza.Conflict}
+	} else if o.Kind == link.Component {
+		q.err = r.openComponent(s)
 	} else {
-		o.err = r.openClient(s, o.Resource)
+		q.err = r.openClient(s, o.Resource)
 	}
-	if o.err == nil {
-		r.sessions[s.id] = s
-		o.jid = s.jid
+	if q.err == nil {
+		r.sessions[o.Ref.ID] = s
+		r.lend(s)
+		q.answer = s.jid
 	}
 }
 
@@ -161,35 +208,66 @@ func (r *Router) openClient(s *session, resource string) error {
 			return &link.Refusal{Condition: stanza.ResourceConstraint}
 		}
 	}
-	u := r.user(name)
-	s.user = u
-	s.window = newWindow()
-	u.sessions = append(u.sessions, s)
+	r.join(s)
+	// What waits for its presence is not to be overtaken by what is sent to its
+	// full JID before.
+	s.behind = r.settled && r.waits(s.user)
 	return nil
+}
+
+// join makes a client's session one of its user's.
+func (r *Router) join(s *session) {
+	s.user = r.user(s.jid.Local())
+	s.user.sessions = append(s.user.sessions, s)
+}
+
+// mayBe says whether there may be a session of that address: the account or
+// Call Bridge is there. Where the store cannot say, there may be.
+func (r *Router) mayBe(kind link.Kind, j jid.JID) bool {
+	if kind == link.Client {
+		return j.Domain() == r.domain && j.Local() != "" && j.Resource() != "" && r.store.Account(j.Local())
+	}
+	name, ok := r.componentName(j.Domain())
+	if !ok || j != j.Bare() || j.Local() != "" {
+		return false
+	}
+	_, ok, err := r.store.CallBridge(name)
+	return ok || err != nil
 }
 
 // end closes a session from our side.
 func (r *Router) end(s *session, condition string) {
-	if r.sessions[s.id] != s {
+	if !r.lives(s) {
 		return
 	}
 	r.leave(s)
-	s.edge.End(s.id, condition)
+	r.absent.over[s.ref.ID] = fate{time.Now(), condition}
+	if s.edge != nil {
+		s.edge.End(s.ref, condition)
+	}
 }
 
 // leave forgets a session: it becomes unavailable, and what it was given and
 // has not acknowledged goes to others or waits.
 func (r *Router) leave(s *session) {
-	delete(r.sessions, s.id)
+	delete(r.sessions, s.ref.ID)
 	delete(r.hungry, s)
+	delete(r.absent.sessions, s)
+	if s.numbered {
+		r.ended.add(s.ref.ID)
+	}
 	if s.kind == link.Component {
 		if r.components[s.jid.Domain()] == s {
 			delete(r.components, s.jid.Domain())
 		}
 		return
 	}
-	r.unavailable(s, nil)
 	u := s.user
+	if r.settled {
+		r.unavailable(s, nil)
+	} else {
+		r.departed = append(r.departed, s)
+	}
 	for i, other := range u.sessions {
 		if other == s {
 			u.sessions = append(u.sessions[:i:i], u.sessions[i+1:]...)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -135,16 +136,17 @@ func TestSlowSessionIsFedFromTheInbox(t *testing.T) {
 	}
 	bob.mu.Unlock()
 	var got []string
+	begin := time.Now()
 	for len(got) < n {
 		w.sync()
-		bob.mu.Lock()
-		for _, d := range bob.got {
-			bob.acks = append(bob.acks, d.Item)
-		}
-		bob.mu.Unlock()
 		lines := bob.take()
+		bob.ack()
 		if len(lines) == 0 {
-			t.Fatalf("no more after %d of %d", len(got), n)
+			// Room is only where the store has removed them.
+			if time.Since(begin) > 5*time.Second {
+				t.Fatalf("no more after %d of %d", len(got), n)
+			}
+			time.Sleep(time.Millisecond)
 		}
 		got = append(got, ids(lines)...)
 	}
@@ -168,12 +170,71 @@ func TestNothingOvertakesTheInbox(t *testing.T) {
 	busy, free := make(chan struct{}), make(chan struct{})
 	go w.r.do(context.Background(), nil, func(storeResult) { close(busy); <-free })
 	<-busy
-	w.r.Delivered(bob.id, []link.Item{1, 2, 3, 4, 5, 6, 7, 8})
+	w.r.Delivered(bob.ref, 9)
 	ada.send("<message to='bob@example.com' id='last'/>")
 	close(free)
 	want := []string{fmt.Sprint(windowItems), fmt.Sprint(windowItems + 1), fmt.Sprint(windowItems + 2), "last"}
-	if got := ids(bob.take()); !slices.Equal(got, want) {
+	var got []string
+	for begin := time.Now(); len(got) < len(want) && time.Since(begin) < 5*time.Second; time.Sleep(time.Millisecond) {
+		got = append(got, ids(bob.take())...)
+	}
+	if !slices.Equal(got, want) {
 		t.Errorf("bob got %v; want %v", got, want)
+	}
+}
+
+// What is sent to a resource that may not have older messages yet comes after
+// those of the same sender, and those of others do not delay it.
+func TestNothingOvertakesWhatWaitsForPresence(t *testing.T) {
+	for _, tt := range []struct {
+		name, presence string
+		// older is where the message is sent to that waits, and whether before
+		// bob binds.
+		older  string
+		before bool
+	}{
+		{"bound later", "", "bob@example.com", true},
+		{"bound already", "", "bob@example.com", false},
+		{"another resource's", "", "bob@example.com/gone", true},
+		{"negative priority", "<presence><priority>-1</priority></presence>", "bob@example.com", true},
+		{"negative priority already", "<presence><priority>-1</priority></presence>", "bob@example.com", false},
+		{"available before", "<presence type='unavailable'/>", "bob@example.com", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(t, "ada", "bob", "cleo")
+			ada, cleo := w.connect("ada", "a"), w.connect("cleo", "c")
+			older := func() { ada.send("<message type='chat' to='" + tt.older + "' id='1'/>") }
+			if tt.before {
+				older()
+			}
+			bob := w.connect("bob", "b")
+			if tt.presence != "" {
+				bob.send("<presence><priority>-2</priority></presence>")
+				bob.send(tt.presence)
+			}
+			if !tt.before {
+				older()
+			}
+			ada.send("<message type='chat' to='bob@example.com/b' id='2'/>")
+			cleo.send("<message type='chat' to='bob@example.com/b' id='other'/>")
+			if got := ids(bob.take()); !slices.Equal(got, []string{"other"}) {
+				t.Errorf("bob got %v; want other", got)
+			}
+			ada.send("<message to='bob@example.com/b' id='3'/>")
+			if got := ids(bob.take()); len(got) > 0 {
+				t.Errorf("bob got %v; want nothing", got)
+			}
+			bob.send("<presence/>")
+			if got := ids(bob.take()); !slices.Equal(got, []string{"1", "2", "3"}) {
+				t.Errorf("available, bob got %v; want 1, 2, 3", got)
+			}
+			w.pending("bob", 0)
+			// Nothing waits any more.
+			bob.send("<presence type='unavailable'/>")
+			bob.take()
+			ada.send("<message type='chat' to='bob@example.com/b' id='4'/>")
+			bob.expect("<message type='chat' to='bob@example.com/b' id='4' from='ada@example.com/a'/>")
+		})
 	}
 }
 
@@ -352,6 +413,6 @@ func TestStopped(t *testing.T) {
 		t.Errorf("Open = %v; want %v", err, ErrStopped)
 	}
 	for range 2 * queueLen {
-		r.Send(link.SessionID{}, 1, nil)
+		r.Send(link.Ref{}, 1, nil)
 	}
 }

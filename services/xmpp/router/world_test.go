@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -28,7 +29,6 @@ type world struct {
 	t     testing.TB
 	store *store.Store
 	r     *Router
-	ids   byte
 }
 
 func newWorld(t testing.TB, accounts ...string) *world {
@@ -66,6 +66,7 @@ func worldOver(t testing.TB, st *store.Store, s Store) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	r := w.r
+	r.Settled()
 	go func() { done <- r.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
@@ -87,10 +88,15 @@ func mustApply(t testing.TB, st *store.Store, op store.Op) {
 	}
 }
 
+func newRef() (ref link.Ref) {
+	rand.Read(ref.ID[:])
+	return ref
+}
+
 // peer is one session's edge.
 type peer struct {
 	w   *world
-	id  link.SessionID
+	ref link.Ref
 	jid jid.JID
 	seq uint64
 	// auto acknowledges at once what is delivered.
@@ -102,25 +108,34 @@ type peer struct {
 	got       []link.Delivery
 	confirmed uint64
 	ended     string
-	acks      []link.Item
+	// last delivery, and the last that was acknowledged.
+	last, acked uint64
+	memo        []byte
 }
 
-func (p *peer) Deliver(_ link.SessionID, d link.Delivery) {
+func (p *peer) Deliver(ref link.Ref, d link.Delivery) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.got = append(p.got, d)
-	if d.Item != 0 && p.auto {
-		p.acks = append(p.acks, d.Item)
+	if d.N != p.last+1 || ref != p.ref {
+		p.w.t.Errorf("%s: delivery %d for %v after %d for %v", p.jid, d.N, ref, p.last, p.ref)
 	}
+	p.last = d.N
+	p.got = append(p.got, d)
 }
 
-func (p *peer) Confirm(_ link.SessionID, seq uint64) {
+func (p *peer) Confirm(_ link.Ref, seq uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.confirmed = seq
 }
 
-func (p *peer) End(_ link.SessionID, condition string) {
+func (p *peer) Memo(_ link.Ref, memo []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.memo = memo
+}
+
+func (p *peer) End(_ link.Ref, condition string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ended = condition
@@ -131,9 +146,8 @@ func (w *world) openAs(kind link.Kind, address, resource string) (*peer, error) 
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.ids++
-	p := &peer{w: w, id: link.SessionID{w.ids}, auto: true}
-	p.jid, err = w.r.Open(context.Background(), link.Open{ID: p.id, Kind: kind, JID: j, Resource: resource}, p)
+	p := &peer{w: w, ref: newRef(), auto: true}
+	p.jid, err = w.r.Open(context.Background(), link.Open{Ref: p.ref, Kind: kind, JID: j, Resource: resource}, p)
 	return p, err
 }
 
@@ -190,20 +204,17 @@ func parse(t testing.TB, xml string) *stanza.Element {
 func (p *peer) send(xml string) {
 	p.w.t.Helper()
 	p.seq++
-	p.w.r.Send(p.id, p.seq, parse(p.w.t, xml))
+	p.w.r.Send(p.ref, p.seq, parse(p.w.t, xml))
 }
 
-func (p *peer) ackAll() {
+// ack acknowledges all that was delivered.
+func (p *peer) ack() {
 	p.mu.Lock()
-	acks := p.acks
-	p.acks = nil
+	p.acked = p.last
+	n := p.last
 	p.mu.Unlock()
-	if len(acks) > 0 {
-		p.w.r.Delivered(p.id, acks)
-	}
+	p.w.r.Delivered(p.ref, n)
 }
-
-var xmlns = strings.NewReplacer(" xmlns='jabber:client'", "")
 
 // take returns, once the router is idle, what came since the last take, as
 // text, and acknowledges it where the peer does that.
@@ -214,10 +225,12 @@ func (p *peer) take() []string {
 	got := p.got
 	p.got = nil
 	p.mu.Unlock()
-	p.ackAll()
+	if p.auto {
+		p.ack()
+	}
 	lines := []string{}
 	for _, d := range got {
-		lines = append(lines, xmlns.Replace(d.Stanza.String()))
+		lines = append(lines, string(d.Bytes))
 	}
 	return lines
 }
@@ -240,7 +253,7 @@ func (p *peer) expect(want ...string) {
 	}
 }
 
-func (p *peer) close() { p.w.r.Close(p.id) }
+func (p *peer) close() { p.w.r.Close(p.ref) }
 
 func (p *peer) end() string {
 	p.w.sync()
