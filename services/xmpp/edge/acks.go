@@ -18,38 +18,30 @@ import (
 // of anything that one node's end could undo. handledCount is the one place
 // where h is made.
 type acks struct {
-	// base is the number of stanzas that came before acknowledgements were
-	// enabled, by the count of countAll.
-	base uint64
-	// locals are the stanzas that the edge answered itself: for each, the
-	// number of the leader's stanza before it. They count in their order,
-	// when that one is confirmed; localsDone have.
-	locals     []uint64
-	localsDone uint64
+	// in and out are the numbers of the last stanza sent and of the last
+	// delivery before acknowledgements were enabled; they are not counted.
+	in, out uint64
+	// keep is how long the leader keeps the session for its client; 0 is
+	// not at all.
+	keep time.Duration
+	// told is the number of the last stanza that was counted to the peer.
+	told uint64
 	// asked are the peer's unanswered <r/>: for each, the number of the
-	// leader's last stanza before it. timer bounds their wait.
+	// last stanza before it. timer bounds their wait.
 	asked []uint64
 	timer *time.Timer
 
-	// unacked are the stanzas sent since enabled and not yet acknowledged,
-	// 0 for those that nobody keeps; acked is the last h that came.
-	unacked []link.Item
-	acked   uint32
+	// acked is the number of the last delivery that the peer has, lastItem
+	// of the last that is durable.
+	acked, lastItem uint64
 	// asking says that an <r/> of ours is unanswered.
 	asking bool
 }
 
-// wanting says whether the peer is to be asked what it has.
-func (a *acks) wanting() bool {
-	if a.asking {
-		return false
-	}
-	for _, item := range a.unacked {
-		if item != 0 {
-			return true
-		}
-	}
-	return len(a.unacked) >= 64
+// wanting says whether the peer is to be asked what it has. The caller holds mu.
+func (s *session) wanting() bool {
+	a := s.acks
+	return !a.asking && (a.lastItem > a.acked || s.last-a.acked >= 64)
 }
 
 // handleSM takes an element of XEP-0198.
@@ -58,7 +50,7 @@ func (s *session) handleSM(e *stanza.Element) error {
 	case "enable":
 		return s.enable(e)
 	case "resume":
-		return s.reply(smFailed(e))
+		return s.reply(smFailed(stanza.UnexpectedRequest))
 	case "failed":
 		return nil
 	}
@@ -77,29 +69,30 @@ func (s *session) handleSM(e *stanza.Element) error {
 	return &stream.Error{Condition: stream.UnsupportedStanzaType}
 }
 
-// smFailed refuses to enable or to resume (XEP-0198 §3, §5).
-func smFailed(e *stanza.Element) *stanza.Element {
-	condition := "unexpected-request"
-	if e.Name.Local == "resume" {
-		condition = string(stanza.ItemNotFound)
-	}
-	return stanza.New(stanza.NSSM, "failed").Add(stanza.New(stanza.NSStanzas, condition))
-}
-
-// enable starts counting. Resumption is not granted, whether or not it is
-// asked for: <enabled/> has no id.
+// enable starts counting, and has the leader keep the session where that is
+// asked for.
 func (s *session) enable(e *stanza.Element) error {
 	s.mu.Lock()
 	if s.acks != nil {
 		s.mu.Unlock()
-		return s.reply(smFailed(e))
+		return s.reply(smFailed(stanza.UnexpectedRequest))
 	}
-	// From here on what is queued counts, and <enabled/> stands before it.
-	// What the edge answered itself until now is of no account: base starts
-	// at the leader's numbers.
-	s.acks = &acks{base: s.sent}
-	s.queue(stanza.New(stanza.NSSM, "enabled"))
 	s.mu.Unlock()
+	var keep time.Duration
+	if s.kind == link.Client {
+		keep = keepOf(e)
+	}
+	answer := s.enabled(keep)
+	s.order.Lock()
+	s.mu.Lock()
+	// From here on what is queued counts, and <enabled/> stands before it.
+	s.acks = &acks{in: s.sent, out: s.last, acked: s.last, keep: keep}
+	enable := link.Enable{In: s.sent, Out: s.last, Keep: keep}
+	s.queue(answer)
+	s.mu.Unlock()
+	s.peer.edge.deps.Leader.Enable(s.ref, enable)
+	s.order.Unlock()
+	s.report()
 	return nil
 }
 
@@ -121,42 +114,22 @@ func (s *session) queue(e *stanza.Element) {
 	s.kick()
 }
 
-// handled counts a stanza that the edge has answered itself.
-func (s *session) handled() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if a := s.acks; a != nil {
-		if a.locals = append(a.locals, s.sent); s.confirmed == s.sent {
-			a.confirmLocals(s.confirmed)
-		}
-	}
-}
-
-func (a *acks) confirmLocals(confirmed uint64) {
-	n := 0
-	for n < len(a.locals) && a.locals[n] <= confirmed {
-		n++
-	}
-	a.localsDone += uint64(n)
-	if a.locals = a.locals[n:]; len(a.locals) == 0 {
-		a.locals = nil
-	}
-}
-
 // handledCount is the h of our <a/>, modulo 2^32: confirmed stanzas only. The
 // caller holds mu.
 func (s *session) handledCount() uint32 {
-	if s.confirmed < s.acks.base {
+	if s.confirmed < s.acks.in {
 		return 0
 	}
-	return uint32(s.confirmed - s.acks.base + s.acks.localsDone)
+	return uint32(s.confirmed - s.acks.in)
 }
 
 // confirm is the leader's word that it is done with the stanzas up to seq.
 func (s *session) confirm(seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if seq <= s.confirmed || seq > s.sent {
+	// Of what another connection has sent before this one resumed, the
+	// leader may be done with more than has come again.
+	if seq = min(seq, s.sent); seq <= s.confirmed {
 		return
 	}
 	s.confirmed = seq
@@ -165,7 +138,6 @@ func (s *session) confirm(seq uint64) {
 	if a == nil {
 		return
 	}
-	a.confirmLocals(seq)
 	n := 0
 	for n < len(a.asked) && a.asked[n] <= seq {
 		n++
@@ -209,6 +181,7 @@ func (s *session) askedForAck() {
 
 // sendAck queues our <a/>. The caller holds mu.
 func (s *session) sendAck() {
+	s.acks.told = s.confirmed
 	s.queue(stanza.New(stanza.NSSM, "a", "h", strconv.FormatUint(uint64(s.handledCount()), 10)))
 }
 
@@ -261,34 +234,23 @@ func (s *session) acknowledged(e *stanza.Element) error {
 	if err != nil {
 		return &stream.Error{Condition: stream.BadFormat, Text: "an <a/> without a count"}
 	}
-	h := uint32(n)
 	s.mu.Lock()
 	a := s.acks
 	a.asking = false
-	count := h - a.acked
-	if uint64(count) > uint64(len(a.unacked)) {
-		sent := a.acked + uint32(len(a.unacked))
+	count := uint64(uint32(n) - uint32(a.acked-a.out))
+	if count > s.last-a.acked {
+		sent := uint32(s.last - a.out)
 		s.mu.Unlock()
-		return &stream.Error{Condition: stream.UndefinedCondition, Text: "more acknowledged than was sent",
-			Specific: stanza.New(stanza.NSSM, "handled-count-too-high",
-				"h", strconv.FormatUint(n, 10), "send-count", strconv.FormatUint(uint64(sent), 10))}
+		return tooHigh("h", strconv.FormatUint(n, 10), "send-count", strconv.FormatUint(uint64(sent), 10))
 	}
-	var items []link.Item
-	for _, item := range a.unacked[:count] {
-		if item != 0 {
-			items = append(items, item)
-		}
-	}
-	a.acked = h
-	if a.unacked = a.unacked[count:]; len(a.unacked) == 0 {
-		a.unacked = nil
-	}
+	a.acked += count
+	s.done = max(s.done, a.acked)
 	// Not after an <a/> that brought nothing, which would go on for ever.
-	if count > 0 && a.wanting() && !s.closing && !s.broken {
+	if count > 0 && s.wanting() && !s.closing && !s.broken {
 		s.ask()
 		s.kick()
 	}
 	s.mu.Unlock()
-	s.delivered(items)
+	s.report()
 	return nil
 }

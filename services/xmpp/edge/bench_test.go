@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"parley/services/xmpp/link"
 	"parley/services/xmpp/stanza"
 )
 
@@ -15,7 +14,7 @@ func BenchmarkEcho(b *testing.B) {
 	s := start(b, Limits{})
 	l := s.leader
 	l.onSend = func(fs *fakeSession, _ uint64, e *stanza.Element) {
-		fs.edge.Deliver(fs.id, link.Delivery{Stanza: e, Item: 1})
+		l.deliver(fs, e, 1)
 	}
 	c := login(b, s.clients, "x")
 	const batch = 50

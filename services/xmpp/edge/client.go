@@ -2,6 +2,8 @@ package edge
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"strconv"
@@ -43,7 +45,7 @@ func (p *peer) negotiateClient() (*session, error) {
 			return nil, errGone
 		}
 	}
-	t, err := p.startTLS(p.edge.clientTLS)
+	t, err := p.handshakeClient(isTLS(first))
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +54,22 @@ func (p *peer) negotiateClient() (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.known()
 	p.scanner.Restart()
 	return p.bind(local)
+}
+
+// handshakeClient does the handshake, direct where it is TLS from the first
+// byte; a node's connection ends here.
+func (p *peer) handshakeClient(direct bool) (*tls.Conn, error) {
+	if !direct {
+		return p.startTLS(p.edge.clientTLS)
+	}
+	t, node, err := p.handshakeDirect()
+	if err == nil && node {
+		err = p.handOver(t)
+	}
+	return t, err
 }
 
 // openClient opens a stream and checks the client's header (RFC 6120 §4.7).
@@ -243,7 +259,8 @@ func failure(f sasl.Failure) *stanza.Element {
 	return stanza.New(nsSASL, "failure").Add(stanza.New(nsSASL, string(f)))
 }
 
-// bind takes the authenticated stream to a bound resource (RFC 6120 §7).
+// bind takes the authenticated stream to a bound resource (RFC 6120 §7), or to
+// one that was bound before (XEP-0198 §5).
 func (p *peer) bind(local string) (*session, error) {
 	p.scanner.SetLimits(sessionXML)
 	h, err := p.openClient()
@@ -287,10 +304,17 @@ func (p *peer) bind(local string) (*session, error) {
 			if err := p.send(stanza.ErrorReply(e, refused.Condition, "")); err != nil {
 				return nil, err
 			}
-		case e.Is(stanza.NSSM, "resume"), e.Is(stanza.NSSM, "enable"):
-			// Nothing is kept to be resumed, and nothing is to be counted
-			// before there is a session.
-			if err := p.send(smFailed(e)); err != nil {
+		case e.Is(stanza.NSSM, "resume"):
+			s, failed, err := p.resume(account, e, h.Lang)
+			if s != nil || err != nil {
+				return s, err
+			}
+			if err := p.send(smFailed(failed)); err != nil {
+				return nil, err
+			}
+		case e.Is(stanza.NSSM, "enable"):
+			// Nothing is to be counted before there is a session.
+			if err := p.send(smFailed(stanza.UnexpectedRequest)); err != nil {
 				return nil, err
 			}
 		default:
@@ -302,32 +326,67 @@ func (p *peer) bind(local string) (*session, error) {
 // openSession announces a session to the leader, and begins it with the bytes
 // of answer.
 func (p *peer) openSession(o link.Open, lang string, answer func(jid.JID) []byte) (*session, error) {
-	s := newSession(p, o, lang)
-	// RFC 5646 §4.4.1: what is longer is no language anybody has.
-	if len(lang) > 35 {
-		s.lang = ""
-	}
-	o.ID = s.id
+	s := newSession(p, o.Kind, lang)
+	s.jid = o.JID
+	rand.Read(s.ref.ID[:])
+	o.Ref = s.ref
 	// The leader may call before Open returns; what it delivers waits for
 	// the answer to be written.
-	p.edge.add(s)
-	ctx, cancel := context.WithDeadline(context.Background(), time.Now().Add(p.edge.limits.Auth))
-	defer cancel()
-	full, err := p.edge.deps.Leader.Open(ctx, o, p.edge)
+	p.edge.sessions.add(s)
+	var full jid.JID
+	err := p.ask(func(ctx context.Context) (err error) {
+		full, err = p.edge.deps.Leader.Open(ctx, o, p.edge)
+		return err
+	})
 	if err != nil {
-		p.edge.remove(s)
+		p.edge.sessions.remove(s)
+		// Given up by this side, it may yet come to be.
+		p.edge.deps.Leader.Close(s.ref)
 		var refused *link.Refusal
-		if errors.As(err, &refused) {
-			return nil, refused
+		var over *stream.Error
+		if errors.As(err, &refused) || errors.As(err, &over) {
+			return nil, err
 		}
 		p.edge.log.Warn("session not opened", "addr", p.addr, "jid", o.JID.String(), "err", err)
 		return nil, &stream.Error{Condition: stream.InternalServerError, Text: "no session to be had at the moment"}
 	}
 	if err := p.bound(s); err != nil {
-		p.edge.remove(s)
-		p.edge.deps.Leader.Close(s.id)
+		p.edge.sessions.remove(s)
+		p.edge.deps.Leader.Close(s.ref)
 		return nil, err
 	}
 	s.begin(full, answer(full))
 	return s, nil
 }
+
+// ask does a call to the leader. While there is none the peer waits: a new one
+// is a matter of a second. What ends the wait is a *stream.Error where it is
+// this side's wish.
+func (p *peer) ask(call func(context.Context) error) error {
+	ctx, done := p.asking()
+	defer done()
+	defer p.excuse(time.Now())
+	for {
+		err := call(ctx)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, link.ErrNoLeader) {
+			select {
+			case <-ctx.Done():
+			case <-time.After(retry):
+				continue
+			}
+		}
+		p.mu.Lock()
+		why := p.over()
+		p.mu.Unlock()
+		if why != nil {
+			return why
+		}
+		return err
+	}
+}
+
+// retry is the time to wait where there is no leader at all.
+const retry = 100 * time.Millisecond

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
@@ -50,17 +51,14 @@ func TestLoginStartTLS(t *testing.T) {
 	if e := c.next(); e.Child(nsBind, "bind").First().Text() != "ada@example.com/generated" {
 		t.Errorf("bind = %s", e)
 	}
-	c.send("<iq type='set' id='s'><session xmlns='" + nsSession + "'/></iq>" + message("1"))
-	if e := c.next(); e.Attr("id") != "s" || e.Attr("type") != "result" {
-		t.Errorf("session = %s", e)
-	}
+	c.send(message("1"))
 	ls := s.leader.session(t, 0)
 	s.leader.waitFor(t, "the message", func() bool { return len(ls.sent) == 1 && ls.sent[0].Attr("id") == "1" })
-	ls.edge.Deliver(ls.id, link.Delivery{Stanza: stanza.New(stanza.NSClient, "message", "id", "in"), Item: 7})
+	s.leader.deliver(ls, stanza.New(stanza.NSClient, "message", "id", "in"), 7)
 	if e := c.next(); e.Attr("id") != "in" {
 		t.Errorf("received %s; want the delivery", e)
 	}
-	s.leader.waitFor(t, "the item", func() bool { return cmp.Equal(ls.delivered, []link.Item{7}) })
+	s.leader.waitFor(t, "the item", func() bool { return ls.delivered == 1 })
 	c.send("</stream:stream>")
 	if got := c.expectEnd(); got != "" {
 		t.Errorf("stream error %s at a clean close", got)
@@ -166,16 +164,19 @@ func TestFailures(t *testing.T) {
 
 func TestBind(t *testing.T) {
 	s := start(t, Limits{})
-	s.leader.onOpen = func(o link.Open, e link.Edge) error {
-		switch o.Resource {
-		case "taken":
+	s.leader.onOpen = func(_ context.Context, o link.Open) error {
+		if o.Resource == "taken" {
 			return &link.Refusal{Condition: stanza.Conflict}
-		case "early":
-			e.Deliver(o.ID, link.Delivery{Stanza: stanza.New(stanza.NSClient, "presence")})
-		case "doomed":
-			e.End(o.ID, "conflict")
 		}
 		return nil
+	}
+	s.leader.opened = func(ls *fakeSession) {
+		switch ls.open.Resource {
+		case "early":
+			s.leader.deliver(ls, stanza.New(stanza.NSClient, "presence"), 0)
+		case "doomed":
+			s.leader.end(ls, "conflict")
+		}
 	}
 	bind := func(resource string) string {
 		return "<iq type='set' id='b'><bind xmlns='" + nsBind + "'><resource>" + resource + "</resource></bind></iq>"
@@ -194,9 +195,9 @@ func TestBind(t *testing.T) {
 		if e := c.next(); !contains(e, ">ada@example.com/phone<") {
 			t.Errorf("received %s; want the full JID", e)
 		}
-		c.send(bind("again"))
-		if e := c.next(); !contains(e, "<not-allowed") {
-			t.Errorf("received %s; want not-allowed", e)
+		c.send("<resume xmlns='urn:xmpp:sm:3' h='0' previd='x'/>")
+		if e := c.expect(stanza.NSSM, "failed"); !contains(e, "<unexpected-request") {
+			t.Errorf("received %s; want unexpected-request", e)
 		}
 	})
 	t.Run("delivery before the answer", func(t *testing.T) {
@@ -268,7 +269,7 @@ func TestLeaderEndsSession(t *testing.T) {
 	s := start(t, Limits{})
 	c := login(t, s.clients, "x")
 	ls := s.leader.session(t, 0)
-	ls.edge.End(ls.id, "conflict")
+	s.leader.end(ls, "conflict")
 	if got := c.expectEnd(); got != "conflict" {
 		t.Errorf("stream error = %q; want conflict", got)
 	}
@@ -292,7 +293,7 @@ func TestShutdown(t *testing.T) {
 	bound.send("<enable xmlns='urn:xmpp:sm:3'/>")
 	bound.expect(stanza.NSSM, "enabled")
 	ls := s.leader.session(t, 0)
-	ls.edge.Deliver(ls.id, link.Delivery{Stanza: stanza.New(stanza.NSClient, "message"), Item: 3})
+	s.leader.deliver(ls, stanza.New(stanza.NSClient, "message"), 3)
 	bound.expect(stanza.NSClient, "message")
 	done := make(chan struct{})
 	go func() { s.stop(); close(done) }()
@@ -305,8 +306,8 @@ func TestShutdown(t *testing.T) {
 		c.conn.Close()
 	}
 	<-done
-	if !ls.closed || !cmp.Equal(ls.delivered, []link.Item{3}) {
-		t.Errorf("after the shutdown: closed %v, delivered %v; want true, [3]", ls.closed, ls.delivered)
+	if !ls.closed || ls.delivered != 1 {
+		t.Errorf("after the shutdown: closed %v, delivered %v; want true, 1", ls.closed, ls.delivered)
 	}
 	if _, err := s.clients.dial(); err == nil {
 		t.Error("the port is open after the shutdown")

@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"crypto/sha1"
 	"fmt"
 	"strings"
@@ -48,19 +49,17 @@ func TestComponent(t *testing.T) {
 	if e := ls.sent[0]; !e.Is(stanza.NSClient, "message") || e.Child(stanza.NSClient, "body") == nil {
 		t.Errorf("sent %s; want it in %s", e, stanza.NSClient)
 	}
-	ls.edge.Deliver(ls.id, link.Delivery{Item: 5, Stanza: stanza.New(stanza.NSClient, "message", "to", "bridge.example.com").Add(
-		stanza.New(stanza.NSClient, "body").AddText("back"))})
+	s.leader.deliver(ls, stanza.New(stanza.NSClient, "message", "to", "bridge.example.com").Add(
+		stanza.New(stanza.NSClient, "body").AddText("back")), 5)
 	// The scanner of this stream gives NSComponent as NSClient.
 	if e := c.expect(stanza.NSClient, "message"); e.Child(stanza.NSClient, "body") == nil {
 		t.Errorf("delivered %s; want the body in the stanza's namespace", e)
 	}
-	s.leader.waitFor(t, "the item", func() bool { return len(ls.delivered) == 1 })
-	c.send("<message from='bridge.example.com' id='7'/>")
-	if e := c.next(); !contains(e, "<bad-request") || e.Attr("id") != "7" {
-		t.Errorf("answer to a stanza without to = %s; want bad-request", e)
+	s.leader.waitFor(t, "the item", func() bool { return ls.delivered == 1 })
+	c.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/><presence from='bridge.example.com' to='ada@example.com'/><r xmlns='urn:xmpp:sm:3'/>")
+	if e := c.expect(stanza.NSSM, "enabled"); e.Attr("resume") != "" || e.Attr("id") != "" {
+		t.Errorf("received %s; want no resumption", e)
 	}
-	c.send("<enable xmlns='urn:xmpp:sm:3'/><presence from='bridge.example.com' to='ada@example.com'/><r xmlns='urn:xmpp:sm:3'/>")
-	c.expect(stanza.NSSM, "enabled")
 	if e := c.expect(stanza.NSSM, "a"); e.Attr("h") != "1" {
 		t.Errorf("received %s; want h=1", e)
 	}
@@ -73,7 +72,7 @@ func TestComponent(t *testing.T) {
 
 func TestComponentFaults(t *testing.T) {
 	s := start(t, Limits{})
-	s.leader.onOpen = func(link.Open, link.Edge) error { return nil }
+	s.leader.onOpen = func(context.Context, link.Open) error { return nil }
 	secure := func(t *testing.T) *client {
 		c := dial(t, s.components)
 		c.directTLS()
@@ -129,7 +128,7 @@ func TestComponentFaults(t *testing.T) {
 	}
 	t.Run("refused by the leader", func(t *testing.T) {
 		s := start(t, Limits{})
-		s.leader.onOpen = func(link.Open, link.Edge) error { return &link.Refusal{Condition: stanza.Conflict} }
+		s.leader.onOpen = func(context.Context, link.Open) error { return &link.Refusal{Condition: stanza.Conflict} }
 		c := dial(t, s.components)
 		c.directTLS()
 		c.listen(stanza.NSComponent)

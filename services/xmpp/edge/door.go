@@ -33,6 +33,8 @@ type door struct {
 
 func (e *Edge) serve(ctx context.Context, l net.Listener, negotiate func(*peer) (*session, error)) error {
 	d := &door{peers: make(map[*peer]struct{})}
+	e.enter(d)
+	defer e.leave(d)
 	stop := context.AfterFunc(ctx, func() { l.Close() })
 	defer stop()
 	err := e.accept(ctx, l, d, negotiate)
@@ -68,18 +70,20 @@ func (e *Edge) accept(ctx context.Context, l net.Listener, d *door, negotiate fu
 			continue
 		}
 		tuneTCP(c, 2*e.limits.Write)
-		p := &peer{edge: e, wire: &wire{Conn: c}, addr: a}
+		p := &peer{edge: e, wire: &wire{Conn: c}, addr: a, stranger: true}
 		p.conn = p.wire
 		if !d.add(p) {
-			e.strangers.leave(a)
+			p.known()
 			c.Close()
 			continue
 		}
 		go func() {
 			s, err := negotiate(p)
-			e.strangers.leave(a)
+			p.known()
 			if err != nil {
-				p.part(err)
+				if err != errHanded {
+					p.part(err)
+				}
 				d.remove(p)
 				return
 			}
@@ -119,5 +123,27 @@ func (d *door) shut() {
 	d.closed = true
 	for p := range d.peers {
 		p.stop(&stream.Error{Condition: stream.SystemShutdown})
+		p.hangUp()
 	}
+}
+
+// each does f with all that are there.
+func (d *door) each(f func(*peer)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for p := range d.peers {
+		f(p)
+	}
+}
+
+func (e *Edge) enter(d *door) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.doors[d] = struct{}{}
+}
+
+func (e *Edge) leave(d *door) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.doors, d)
 }

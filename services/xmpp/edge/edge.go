@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/services/config"
@@ -26,7 +27,17 @@ type Deps struct {
 	Secrets     Secrets
 	// Certificate is asked at each handshake, so a new one needs no restart.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	Log         *slog.Logger
+	// Peer takes the other nodes that come to the clients' port; nil: none do.
+	Peer PeerDoor
+	Log  *slog.Logger
+}
+
+// PeerDoor is what is behind the ALPN of nodes.
+type PeerDoor interface {
+	ServerTLS() *tls.Config
+	// Serve owns a connection after its handshake. It may return while
+	// others still use the connection.
+	Serve(*tls.Conn)
 }
 
 // Config says what an edge serves.
@@ -35,6 +46,9 @@ type Config struct {
 	Domain string
 	// SaltKey hides which accounts exist; see sasl.NewServer.
 	SaltKey []byte
+	// Location is where a session is best resumed, XEP-0198's hint, "" for
+	// none. It may be nil.
+	Location func() string
 	// Limits that are zero as a whole are DefaultLimits.
 	Limits Limits
 }
@@ -86,13 +100,17 @@ type Edge struct {
 	domain       string
 	limits       Limits
 	deps         Deps
+	location     func() string
 	log          *slog.Logger
 	sasl         *sasl.Server
 	clientTLS    *tls.Config
 	componentTLS *tls.Config
 	strangers    strangers
-	mu           sync.RWMutex
-	sessionsByID map[link.SessionID]*session
+	sessions     sessions
+	// shut is why no streams are taken, nil where they are.
+	shut  atomic.Pointer[stream.Error]
+	mu    sync.Mutex
+	doors map[*door]struct{}
 }
 
 var _ link.Edge = (*Edge)(nil)
@@ -104,53 +122,64 @@ func New(cfg Config, deps Deps) *Edge {
 	}
 	e := &Edge{
 		domain: cfg.Domain, limits: cfg.Limits, deps: deps,
-		log:          deps.Log.With("component", "edge"),
-		sasl:         sasl.NewServer(cfg.Domain, deps.Credentials, cfg.SaltKey),
-		strangers:    strangers{max: cfg.Limits.Strangers, maxPerAddress: cfg.Limits.StrangersPerAddress},
-		sessionsByID: make(map[link.SessionID]*session),
+		location:  cfg.Location,
+		log:       deps.Log.With("component", "edge"),
+		sasl:      sasl.NewServer(cfg.Domain, deps.Credentials, cfg.SaltKey),
+		strangers: strangers{max: cfg.Limits.Strangers, maxPerAddress: cfg.Limits.StrangersPerAddress},
+		sessions:  newSessions(),
+		doors:     make(map[*door]struct{}),
 	}
 	e.componentTLS = tlsConfig(deps.Certificate)
 	e.clientTLS = e.componentTLS.Clone()
-	// XEP-0368 §3. Other protocols on this port would be told apart here.
+	// XEP-0368 §3. For the other protocol on this port see handshakeDirect.
 	e.clientTLS.NextProtos = []string{"xmpp-client"}
 	return e
 }
 
-func (e *Edge) session(id link.SessionID) *session {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.sessionsByID[id]
-}
-
-func (e *Edge) add(s *session) {
+// Gate opens the doors, or shuts them: sessions that are there are ended with
+// err, those that can be resumed kept, and new streams are refused with it at
+// their header. The text of a see-other-host is the address. Nodes still pass.
+// It may be called at any time, from any goroutine.
+func (e *Edge) Gate(open bool, err *stream.Error) {
+	if open {
+		e.shut.Store(nil)
+		return
+	}
+	e.shut.Store(err)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.sessionsByID[s.id] = s
-}
-
-func (e *Edge) remove(s *session) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.sessionsByID, s.id)
+	for d := range e.doors {
+		d.each(func(p *peer) { p.turnAway(err) })
+	}
 }
 
 // Deliver implements link.Edge.
-func (e *Edge) Deliver(id link.SessionID, d link.Delivery) {
-	if s := e.session(id); s != nil {
+func (e *Edge) Deliver(ref link.Ref, d link.Delivery) {
+	if s := e.sessions.get(ref); s != nil {
 		s.deliver(d)
+		return
 	}
+	e.sessions.early(ref, func(s *session) { s.deliver(d) })
 }
 
 // Confirm implements link.Edge.
-func (e *Edge) Confirm(id link.SessionID, seq uint64) {
-	if s := e.session(id); s != nil {
+func (e *Edge) Confirm(ref link.Ref, seq uint64) {
+	if s := e.sessions.get(ref); s != nil {
 		s.confirm(seq)
+		return
 	}
+	e.sessions.early(ref, func(s *session) { s.confirm(seq) })
 }
 
+// Memo implements link.Edge. The relay keeps it, an edge has no use for it.
+func (e *Edge) Memo(link.Ref, []byte) {}
+
 // End implements link.Edge.
-func (e *Edge) End(id link.SessionID, condition string) {
-	if s := e.session(id); s != nil {
-		s.end(&stream.Error{Condition: stream.Condition(condition)}, true)
+func (e *Edge) End(ref link.Ref, condition string) {
+	why := &stream.Error{Condition: stream.Condition(condition)}
+	if s := e.sessions.get(ref); s != nil {
+		s.end(why, true)
+		return
 	}
+	e.sessions.early(ref, func(s *session) { s.end(why, true) })
 }

@@ -44,11 +44,16 @@ func FuzzConnection(f *testing.F) {
 	f.Add(byte(1), []byte(open(testDomain)+"<auth xmlns='"+nsSASL+"' mechanism='SCRAM-SHA-1'>biwsbj1hZGEscj14</auth><response xmlns='"+nsSASL+"'>Yz1iaXdzLHI9eCxwPUFBQUE=</response>"))
 	f.Add(byte(2), []byte(open(testDomain)+bind+smEnable+message("1")+smAsk+smAck(0)+"<presence/></stream:stream>"))
 	f.Add(byte(3), []byte(openComponent("bridge.example.com")+"<handshake>00</handshake>"))
+	for _, resume := range []string{smResume(fuzzID.String(), 1), smResume(fuzzID.String(), 0), smResume(fuzzID.String(), 9), smResume("0", 1), "<resume xmlns='urn:xmpp:sm:3'/>" + bind} {
+		f.Add(byte(2), []byte(open(testDomain)+resume+message("3")+smAsk+smAck(2)+smAck(1)+"</stream:stream>"))
+	}
+	f.Add(byte(4), []byte(smKeep+smKeep+message("1")+smResume(fuzzID.String(), 1)))
 	f.Add(byte(4), []byte(smEnable+smAsk+message("1")+smAck(1)+"<a/>"))
 	cert := testAuthority().cert
 	ch := sasl.Channel{Secure: true, Bindings: []scram.ChannelBinding{{Type: scram.ChannelBindingTLSExporter, Data: []byte("x")}}}
 	f.Fuzz(func(t *testing.T, stage byte, data []byte) {
 		leader := newLeader()
+		kept := leader.keep("ada@example.com/kept")
 		limits := DefaultLimits()
 		limits.Close = time.Millisecond
 		e := New(Config{Domain: testDomain, Limits: limits}, Deps{
@@ -90,15 +95,31 @@ func FuzzConnection(f *testing.F) {
 		} else {
 			s.run()
 			for _, fs := range leader.sessions {
-				if !fs.closed {
-					t.Fatal("a session was not closed")
+				if !fs.closed && !fs.detached {
+					t.Fatal("a session was neither closed nor detached")
 				}
+			}
+			if s.ref.ID == fuzzID && kept.ref.Epoch != 1 {
+				t.Fatalf("the session was resumed to epoch %d", kept.ref.Epoch)
 			}
 		}
 		if b := c.out.Bytes(); stage%5 == 0 && len(b) > 0 && b[0] == '<' {
 			checkWritten(t, b)
 		}
 	})
+}
+
+var fuzzID = link.SessionID{1, 2, 3}
+
+// keep adds a detached session, of which the client has half.
+func (l *fakeLeader) keep(full string) *fakeSession {
+	s := &fakeSession{ref: link.Ref{ID: fuzzID}, jid: mustJID(full), sent: make([]*stanza.Element, 2), confirmed: 2, enabled: true, detached: true,
+		enable: link.Enable{In: 1, Keep: time.Minute}, last: 2, delivered: 0}
+	for n := range uint64(2) {
+		s.queue = append(s.queue, link.Delivery{N: n + 1, Item: link.Item(n), Bytes: []byte("<message/>")})
+	}
+	l.sessions[fuzzID] = s
+	return s
 }
 
 // checkWritten reads what the server has written before TLS.

@@ -163,9 +163,15 @@ func (d *pipeDialer) dial() (net.Conn, error) {
 }
 
 func startOn(t testing.TB, clients, components dialer, limits Limits, tune ...func(*Edge)) *server {
-	s := &server{leader: newLeader(), clients: clients, components: components}
+	return startWith(t, newLeader(), clients, components, Config{Limits: limits}, nil, tune...)
+}
+
+func startWith(t testing.TB, leader *fakeLeader, clients, components dialer, cfg Config, nodes PeerDoor, tune ...func(*Edge)) *server {
+	s := &server{leader: leader, clients: clients, components: components}
 	cert := testAuthority().cert
-	s.Edge = New(Config{Domain: testDomain, SaltKey: []byte("salt"), Limits: limits}, Deps{
+	cfg.Domain, cfg.SaltKey = testDomain, []byte("salt")
+	s.Edge = New(cfg, Deps{
+		Peer:        nodes,
 		Leader:      s.leader,
 		Credentials: accounts{"ada": testVerifiers(), "bob": testVerifiers()},
 		Secrets:     secrets{"bridge": "s3cret"},

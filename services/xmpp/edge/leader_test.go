@@ -2,6 +2,7 @@ package edge
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -11,7 +12,8 @@ import (
 	"parley/services/xmpp/stanza"
 )
 
-// fakeLeader is the in-memory twin of the leader.
+// fakeLeader is the in-memory twin of the leader. It panics where an edge does
+// what the contract forbids.
 type fakeLeader struct {
 	mu       sync.Mutex
 	sessions map[link.SessionID]*fakeSession
@@ -20,20 +22,34 @@ type fakeLeader struct {
 
 	// confirm has every stanza confirmed at once.
 	confirm bool
-	// onOpen and onSend, where not nil, are called without mu.
-	onOpen func(link.Open, link.Edge) error
-	onSend func(s *fakeSession, seq uint64, e *stanza.Element)
+	// The others, where not nil, are called without mu: onOpen before there
+	// is a session, opened and resumed before its Open or Resume returns.
+	onOpen   func(context.Context, link.Open) error
+	opened   func(*fakeSession)
+	onResume func(context.Context, link.Resume) error
+	resumed  func(*fakeSession)
+	onSend   func(s *fakeSession, seq uint64, e *stanza.Element)
 }
 
+// fakeSession is a session as the leader has it.
 type fakeSession struct {
-	id        link.SessionID
-	edge      link.Edge
-	open      link.Open
-	jid       jid.JID
+	ref  link.Ref
+	edge link.Edge
+	open link.Open
+	jid  jid.JID
+	// sent are the stanzas by number, repeated counts those that came again.
 	sent      []*stanza.Element
-	delivered []link.Item
-	closed    bool
-	closedAt  time.Time
+	repeated  int
+	confirmed uint64
+
+	enabled bool
+	enable  link.Enable
+	// queue are the deliveries that the peer does not have, up to last.
+	queue           []link.Delivery
+	last, delivered uint64
+
+	detached, closed bool
+	closedAt         time.Time
 }
 
 func newLeader() *fakeLeader {
@@ -43,9 +59,9 @@ func newLeader() *fakeLeader {
 // changed wakes waitFor; the caller holds mu.
 func (l *fakeLeader) changed() { close(l.change); l.change = make(chan struct{}) }
 
-func (l *fakeLeader) Open(_ context.Context, o link.Open, e link.Edge) (jid.JID, error) {
+func (l *fakeLeader) Open(ctx context.Context, o link.Open, e link.Edge) (jid.JID, error) {
 	if l.onOpen != nil {
-		if err := l.onOpen(o, e); err != nil {
+		if err := l.onOpen(ctx, o); err != nil {
 			return jid.JID{}, err
 		}
 	}
@@ -62,50 +78,173 @@ func (l *fakeLeader) Open(_ context.Context, o link.Open, e link.Edge) (jid.JID,
 			return full, &link.Refusal{Condition: stanza.BadRequest}
 		}
 	}
-	l.sessions[o.ID] = &fakeSession{id: o.ID, edge: e, open: o, jid: full}
-	l.order = append(l.order, o.ID)
+	s := &fakeSession{ref: o.Ref, edge: e, open: o, jid: full}
+	l.sessions[o.Ref.ID] = s
+	l.order = append(l.order, o.Ref.ID)
 	l.changed()
+	if l.opened != nil {
+		l.mu.Unlock()
+		l.opened(s)
+		l.mu.Lock()
+	}
 	return full, nil
 }
 
-func (l *fakeLeader) Send(id link.SessionID, seq uint64, e *stanza.Element) {
+// of returns the session of a current ref, or nil for one that has been
+// resumed; the caller holds mu.
+func (l *fakeLeader) of(ref link.Ref) *fakeSession {
+	s := l.sessions[ref.ID]
+	if s == nil && ref.Epoch == 0 {
+		return nil
+	}
+	if s == nil || ref.Epoch > s.ref.Epoch {
+		panic("a call for a session that never was")
+	}
+	if ref != s.ref {
+		return nil
+	}
+	if s.closed || s.detached {
+		panic(fmt.Sprintf("a call after the last: closed %v, detached %v", s.closed, s.detached))
+	}
+	return s
+}
+
+func (l *fakeLeader) Enable(ref link.Ref, en link.Enable) {
 	l.mu.Lock()
-	s := l.sessions[id]
-	s.sent = append(s.sent, e)
-	if uint64(len(s.sent)) != seq || s.closed {
-		panic("Send out of order")
+	defer l.mu.Unlock()
+	if s := l.of(ref); s != nil {
+		if s.enabled || en.In != uint64(len(s.sent)) || en.Out > s.last {
+			panic("wrong Enable")
+		}
+		s.enabled, s.enable = true, en
+		l.changed()
+	}
+}
+
+func (l *fakeLeader) Resume(ctx context.Context, r link.Resume, e link.Edge) (link.Session, error) {
+	if l.onResume != nil {
+		if err := l.onResume(ctx, r); err != nil {
+			return link.Session{}, err
+		}
+	}
+	l.mu.Lock()
+	s := l.sessions[r.ID]
+	if s == nil || s.closed || s.enable.Keep == 0 || s.jid.Bare() != r.Account {
+		l.mu.Unlock()
+		return link.Session{}, link.ErrNoSession
+	}
+	acked := s.last - uint64(len(s.queue))
+	count := uint64(r.H - uint32(acked-s.enable.Out))
+	if count > uint64(len(s.queue)) {
+		l.mu.Unlock()
+		return link.Session{}, link.ErrCount
+	}
+	s.queue = s.queue[count:]
+	s.delivered = max(s.delivered, acked+count)
+	old, oldEdge, detached := s.ref, s.edge, s.detached
+	s.ref.Epoch++
+	s.edge, s.detached = e, false
+	state := link.Session{Ref: s.ref, JID: s.jid, Enabled: s.enabled, Enable: s.enable, Confirmed: s.confirmed, Last: s.last,
+		Queue: append([]link.Delivery(nil), s.queue...)}
+	l.changed()
+	l.mu.Unlock()
+	if !detached {
+		oldEdge.End(old, "conflict")
+	}
+	if l.resumed != nil {
+		l.resumed(s)
+	}
+	return state, nil
+}
+
+func (l *fakeLeader) Send(ref link.Ref, seq uint64, e *stanza.Element) {
+	l.mu.Lock()
+	s := l.of(ref)
+	if s == nil {
+		l.mu.Unlock()
+		return
+	}
+	switch n := uint64(len(s.sent)); {
+	case seq == n+1:
+		s.sent = append(s.sent, e)
+	case seq <= n && seq > s.confirmed && e.String() == s.sent[seq-1].String():
+		s.repeated++
+	default:
+		panic(fmt.Sprintf("Send of %d after %d: %s", seq, n, e))
 	}
 	confirm := l.confirm
 	l.changed()
 	l.mu.Unlock()
 	if confirm {
-		s.edge.Confirm(id, seq)
+		l.confirmTo(s, seq)
 	}
 	if l.onSend != nil {
 		l.onSend(s, seq, e)
 	}
 }
 
-func (l *fakeLeader) Delivered(id link.SessionID, items []link.Item) {
+func (l *fakeLeader) Delivered(ref link.Ref, n uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.sessions[id]
-	if s.closed {
-		panic("Delivered after Close")
+	s := l.of(ref)
+	if s == nil {
+		return
 	}
-	s.delivered = append(s.delivered, items...)
+	if n <= s.delivered || n > s.last {
+		panic(fmt.Sprintf("Delivered %d after %d of %d", n, s.delivered, s.last))
+	}
+	s.queue = s.queue[n-s.delivered:]
+	s.delivered = n
 	l.changed()
 }
 
-func (l *fakeLeader) Close(id link.SessionID) {
+func (l *fakeLeader) Detach(ref link.Ref) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if s := l.sessions[id]; s.closed {
-		panic("closed twice")
-	} else {
-		s.closed, s.closedAt = true, time.Now()
+	if s := l.of(ref); s != nil {
+		if s.enable.Keep == 0 {
+			panic("Detach of what cannot be resumed")
+		}
+		s.detached, s.closedAt = true, time.Now()
+		l.changed()
 	}
-	l.changed()
+}
+
+func (l *fakeLeader) Close(ref link.Ref) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.of(ref); s != nil {
+		s.closed, s.closedAt = true, time.Now()
+		l.changed()
+	}
+}
+
+// deliver sends a stanza to a session.
+func (l *fakeLeader) deliver(s *fakeSession, e *stanza.Element, item link.Item) {
+	l.mu.Lock()
+	s.last++
+	d := link.Delivery{N: s.last, Item: item, Bytes: e.Append(nil, stanza.NSClient)}
+	s.queue = append(s.queue, d)
+	edge, ref := s.edge, s.ref
+	l.mu.Unlock()
+	edge.Deliver(ref, d)
+}
+
+// confirmTo confirms a session's stanzas up to seq.
+func (l *fakeLeader) confirmTo(s *fakeSession, seq uint64) {
+	l.mu.Lock()
+	s.confirmed = max(s.confirmed, seq)
+	edge, ref := s.edge, s.ref
+	l.mu.Unlock()
+	edge.Confirm(ref, seq)
+}
+
+// end ends a session.
+func (l *fakeLeader) end(s *fakeSession, condition string) {
+	l.mu.Lock()
+	edge, ref := s.edge, s.ref
+	l.mu.Unlock()
+	edge.End(ref, condition)
 }
 
 // waitFor waits until a condition of the leader's state holds.

@@ -45,7 +45,7 @@ func measureIdle(b *testing.B, secure bool) {
 	s := start(b, Limits{})
 	l := s.leader
 	l.onSend = func(fs *fakeSession, _ uint64, e *stanza.Element) {
-		fs.edge.Deliver(fs.id, link.Delivery{Stanza: e})
+		l.deliver(fs, e, 0)
 		l.mu.Lock()
 		fs.sent = nil
 		l.mu.Unlock()

@@ -5,18 +5,25 @@ import (
 	"time"
 
 	"parley/services/xmpp/link"
-	"parley/services/xmpp/stanza"
 )
 
 // outbound is the queue to the peer; session.mu guards it.
 type outbound struct {
-	// out waits to be written; items are those in it to be reported once it
-	// is, where the peer does not acknowledge itself.
-	out   []byte
-	items []link.Item
+	// out waits to be written.
+	out []byte
+	// last is the number of the last delivery that was queued. done is that
+	// of the last that the peer has, by its own word or, where it does not
+	// acknowledge, since it was written; reported is what the leader was told
+	// of it.
+	last, done, reported uint64
 	// writing says that a goroutine is at it, with inFlight bytes.
 	writing  bool
 	inFlight int
+	// backlog are the bytes that a resumption sends again, allowed is the
+	// last delivery of them. They do not count against the limits, or a
+	// client that was long away would be cut off each time that it comes.
+	backlog int
+	allowed uint64
 }
 
 // A buffer begins with newBuffer bytes, and is kept for the next who writes
@@ -33,20 +40,28 @@ var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, newBuffer); re
 func (s *session) deliver(d link.Delivery) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.broken {
+	if s.closing || s.broken || d.N <= s.last {
 		return
 	}
+	if d.N != s.last+1 {
+		// Its count would be another than the peer's from here on.
+		s.peer.edge.log.Error("session cut off: a delivery is missing", "jid", s.jid.String(), "last", s.last, "next", d.N)
+		s.fail()
+		return
+	}
+	s.last = d.N
 	s.room()
-	s.out = d.Stanza.Append(s.out, stanza.NSClient)
-	switch {
-	case s.acks != nil:
-		s.acks.unacked = append(s.acks.unacked, d.Item)
-	case d.Item != 0:
-		s.items = append(s.items, d.Item)
+	s.out = append(s.out, d.Bytes...)
+	unacked := uint64(0)
+	if a := s.acks; a != nil {
+		if d.Item != 0 {
+			a.lastItem = d.N
+		}
+		unacked = s.last - max(a.acked, s.allowed)
 	}
 	limits := &s.peer.edge.limits
-	if len(s.out)+s.inFlight > limits.Queue || s.acks != nil && len(s.acks.unacked) > limits.Unacked {
-		s.peer.edge.log.Info("session cut off: it does not take what it is sent", "jid", s.jid.String(), "queued", len(s.out)+s.inFlight)
+	if queued := len(s.out) + s.inFlight; queued > limits.Queue+s.backlog || unacked > uint64(limits.Unacked) {
+		s.peer.edge.log.Info("session cut off: it does not take what it is sent", "jid", s.jid.String(), "queued", queued, "unacknowledged", unacked)
 		s.fail()
 		return
 	}
@@ -74,27 +89,35 @@ func (s *session) kick() {
 func (s *session) write() {
 	s.mu.Lock()
 	for !s.broken && len(s.out) > 0 {
-		if s.acks != nil && s.acks.wanting() && !s.closing {
+		if s.acks != nil && s.wanting() && !s.closing {
 			s.ask()
 		}
-		out, items := s.out, s.items
-		s.out, s.items, s.inFlight = nil, nil, len(out)
-		if !s.closing {
-			s.peer.conn.SetWriteDeadline(time.Now().Add(s.peer.edge.limits.Write))
+		out, written := s.out, s.last
+		if s.acks != nil {
+			// The rest is for the peer to acknowledge.
+			written = min(written, s.acks.out)
 		}
+		s.out, s.inFlight = nil, len(out)
 		s.mu.Unlock()
-		_, err := s.peer.conn.Write(out)
+		err := s.writeAll(out)
 		if n := cap(out); n >= newBuffer && n <= keepBuffer {
 			out = out[:0]
 			outBuffers.Put(&out)
-		}
-		if err == nil {
-			s.delivered(items)
 		}
 		s.mu.Lock()
 		s.inFlight = 0
 		if err != nil {
 			s.fail()
+			break
+		}
+		if len(s.out) == 0 {
+			s.backlog = 0
+		}
+		if written > s.done {
+			s.done = written
+			s.mu.Unlock()
+			s.report()
+			s.mu.Lock()
 		}
 	}
 	s.writing = false
@@ -102,14 +125,52 @@ func (s *session) write() {
 	s.mu.Unlock()
 }
 
-// delivered reports items. The caller does not hold mu.
-func (s *session) delivered(items []link.Item) {
-	if len(items) == 0 {
-		return
+// writeAll writes b in pieces, so that the time for a write is one in which
+// the peer takes next to nothing, and not one for as much as may be queued.
+func (s *session) writeAll(b []byte) error {
+	for len(b) > 0 {
+		s.mu.Lock()
+		if !s.closing && !s.broken {
+			s.peer.conn.SetWriteDeadline(time.Now().Add(s.peer.edge.limits.Write))
+		}
+		s.mu.Unlock()
+		n := min(len(b), piece)
+		if _, err := s.peer.conn.Write(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
 	}
-	s.order.Lock()
-	defer s.order.Unlock()
-	s.peer.edge.deps.Leader.Delivered(s.id, items)
+	return nil
+}
+
+// piece is some TLS records.
+const piece = 64 << 10
+
+// report tells the leader what the peer has. It does not wait for another call
+// to the leader, which may wait itself: whoever makes that reports after it. The
+// caller holds neither mu nor order.
+func (s *session) report() {
+	for s.unreported() && s.order.TryLock() {
+		s.reportNow()
+		s.order.Unlock()
+	}
+}
+
+func (s *session) unreported() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.done > s.reported
+}
+
+// reportNow is report for those who hold order.
+func (s *session) reportNow() {
+	s.mu.Lock()
+	n, told := s.done, s.reported
+	s.reported = n
+	s.mu.Unlock()
+	if n > told {
+		s.peer.edge.deps.Leader.Delivered(s.ref, n)
+	}
 }
 
 // fail gives the connection up. The caller holds mu.
@@ -118,7 +179,7 @@ func (s *session) fail() {
 		return
 	}
 	s.broken = true
-	s.out, s.items = nil, nil
+	s.out = nil
 	// Ends a Read and a Write that are under way; run closes.
 	s.peer.wire.SetDeadline(time.Now())
 	s.change.Broadcast()

@@ -27,35 +27,89 @@ type peer struct {
 	scanner *stream.Scanner
 	// opened says that our stream header has been sent.
 	opened bool
+	// stranger says that it is counted as one.
+	stranger bool
 	// content is the content namespace.
 	content string
 
 	mu      sync.Mutex
 	session *session
 	stopped *stream.Error
+	// deadline of the negotiation.
+	deadline time.Time
+	// cancel, where not nil, ends a call to the leader.
+	cancel context.CancelFunc
+	// node says that the connection is another node's.
+	node bool
 }
 
 // errGone ends a negotiation that needs no last word.
 var errGone = errors.New("connection gone")
 
-// stop ends the connection from any goroutine.
+// stop ends a connection from any goroutine, but for a node's, which hangUp is
+// for.
 func (p *peer) stop(why *stream.Error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.stopped = why
-	if p.session != nil {
-		p.session.end(why, false)
+	if p.node || p.stopped != nil {
 		return
 	}
+	p.stopped = why
+	if p.session != nil {
+		p.session.dismiss(why)
+		return
+	}
+	if p.cancel != nil {
+		p.cancel()
+	}
 	p.wire.SetReadDeadline(time.Now())
+}
+
+// turnAway ends a session, or the wait for one, from any goroutine. Who has yet
+// to ask for one is refused when it does.
+func (p *peer) turnAway(why *stream.Error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.session != nil:
+		p.session.dismiss(why)
+	case p.cancel != nil:
+		p.cancel()
+	}
+}
+
+// over returns why there is no session to be had, or nil. The caller holds mu.
+func (p *peer) over() *stream.Error {
+	if p.stopped != nil {
+		return p.stopped
+	}
+	return p.edge.shut.Load()
+}
+
+// asking returns the context of a call to the leader, which ends when the
+// client has waited too long or is to go.
+func (p *peer) asking() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), p.edge.limits.Auth)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cancel = cancel
+	if p.over() != nil {
+		cancel()
+	}
+	return ctx, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.cancel = nil
+		cancel()
+	}
 }
 
 // bound hands the connection over to a session, unless it was stopped.
 func (p *peer) bound(s *session) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stopped != nil {
-		return p.stopped
+	if why := p.over(); why != nil {
+		return why
 	}
 	p.session = s
 	// The deadlines of the negotiation end here.
@@ -69,7 +123,19 @@ func (p *peer) begin() error {
 	if p.stopped != nil {
 		return p.stopped
 	}
-	return p.wire.SetDeadline(time.Now().Add(p.edge.limits.Auth))
+	p.deadline = time.Now().Add(p.edge.limits.Auth)
+	return p.wire.SetDeadline(p.deadline)
+}
+
+// excuse does not count the time since begin, which was the leader's to wait
+// for, against the peer's for the negotiation.
+func (p *peer) excuse(begin time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped == nil {
+		p.deadline = p.deadline.Add(time.Since(begin))
+		p.wire.SetDeadline(p.deadline)
+	}
 }
 
 // startTLS does the handshake.
@@ -96,6 +162,9 @@ func (p *peer) open(from func(stream.Header) string) (h stream.Header, id string
 	id = newID()
 	if err := p.sendHeader(from(h), id, h.From); err != nil {
 		return h, "", err
+	}
+	if shut := p.edge.shut.Load(); shut != nil {
+		return h, id, shut
 	}
 	return h, id, err
 }
@@ -140,7 +209,7 @@ func (p *peer) part(err error) {
 			b = (stream.Header{Content: p.content, From: p.edge.domain, ID: newID(), Version: "1.0", Lang: "en"}).Append(b)
 		}
 		if fault != nil {
-			b = fault.Append(b)
+			b = appendFault(b, fault)
 		}
 		if p.write(append(b, stream.End...)) == nil {
 			p.linger()
@@ -164,6 +233,21 @@ func (p *peer) linger() {
 
 // lingerBytes are the most that are thrown away for the sake of a last word.
 const lingerBytes = 256 << 10
+
+// seeOtherHost is the condition of RFC 6120 §4.9.3.19, whose element has the
+// address as its text.
+const seeOtherHost = stream.SeeOtherHost
+
+// appendFault serialises a stream error.
+func appendFault(b []byte, fault *stream.Error) []byte {
+	if fault.Condition != seeOtherHost {
+		return fault.Append(b)
+	}
+	host := stanza.New(nsStreamErrors, string(seeOtherHost)).AddText(fault.Text)
+	return stanza.New(stanza.NSStreams, "error").Add(host).Append(b, stanza.NSClient)
+}
+
+const nsStreamErrors = "urn:ietf:params:xml:ns:xmpp-streams"
 
 func isTimeout(err error) bool {
 	var n net.Error

@@ -35,7 +35,7 @@ func (l *fakeLeader) echo(s *fakeSession, _ uint64, e *stanza.Element) {
 	if answer.Name.Local == "message" {
 		item = 1
 	}
-	s.edge.Deliver(s.id, link.Delivery{Stanza: answer, Item: item})
+	l.deliver(s, answer, item)
 }
 
 func hostPort(t *testing.T, l net.Listener) (string, int) {
@@ -85,12 +85,97 @@ func TestRealClients(t *testing.T) {
 			c.Do("send", "bob@"+testDomain, "hello", "m1")
 			c.Await("the echo", func(e realclient.Event) bool { return e.Event == "message" && e.Body == "hello" })
 			ls := s.leader.session(t, 0)
-			s.leader.waitFor(t, "the delivery", func() bool { return len(ls.delivered) > 0 })
+			s.leader.waitFor(t, "the delivery", func() bool { return ls.delivered > 0 })
 			c.Do("quit")
 			s.leader.waitFor(t, "the close", func() bool { return ls.closed })
 			// slixmpp asks now and then only, so this may come at the close.
 			c.Await("the acknowledgement", func(e realclient.Event) bool { return e.Event == "acked" && e.ID == "m1" })
 		})
+	}
+}
+
+// TestRealClientsResume has the libraries resume their sessions on another node
+// when one goes down, or their connection breaks. What was on its way in either
+// direction arrives, and once.
+func TestRealClientsResume(t *testing.T) {
+	for _, library := range []realclient.Library{realclient.Slixmpp, realclient.Aioxmpp} {
+		t.Run(string(library), func(t *testing.T) {
+			l := newLeader()
+			l.onSend = func(s *fakeSession, seq uint64, e *stanza.Element) {
+				if e.Name.Local == "iq" {
+					l.echo(s, seq, e)
+				}
+			}
+			a := startWith(t, l, listenTCP(t), listenTCP(t), Config{}, nil)
+			b := startWith(t, l, listenTCP(t), listenTCP(t), Config{}, nil)
+			host, port := hostPort(t, a.clients)
+			c := realclient.Start(t, realclient.Config{
+				Library: library, JID: "ada@" + testDomain, Password: "pencil", Host: host, Port: port, CA: caFile(t),
+				Others: []string{b.clients.Addr().String()},
+			})
+			c.AwaitKind("connected")
+			ls := l.session(t, 0)
+			l.waitFor(t, "that it may be resumed", func() bool { return ls.enable.Keep > 0 })
+			stanzas := func(id string) (n int) {
+				l.mu.Lock()
+				defer l.mu.Unlock()
+				for _, e := range ls.sent {
+					if e.Attr("id") == id {
+						n++
+					}
+				}
+				return n
+			}
+			resumed := func() int { return c.Count(func(e realclient.Event) bool { return e.Event == "resumed" }) }
+			for i := range 4 {
+				id := strconv.Itoa(i)
+				// Not confirmed, and so sent again.
+				l.mu.Lock()
+				l.confirm = false
+				l.mu.Unlock()
+				c.Do("send", "bob@"+testDomain, "hello", "m"+id)
+				l.waitFor(t, "the message", func() bool { return ls.sent[len(ls.sent)-1].Attr("id") == "m"+id })
+				l.mu.Lock()
+				again := ls.repeated
+				l.mu.Unlock()
+				if i%2 == 0 {
+					c.Do("drop")
+				} else {
+					l.mu.Lock()
+					edge := ls.edge
+					l.mu.Unlock()
+					edge.(*Edge).breakAll()
+				}
+				l.waitFor(t, "the session detached", func() bool { return ls.detached })
+				l.mu.Lock()
+				l.confirm = true
+				l.mu.Unlock()
+				l.deliver(ls, stanza.New(stanza.NSClient, "message", "type", "chat", "from", "bob@"+testDomain+"/x", "id", "d"+id).Add(
+					stanza.New(stanza.NSClient, "body").AddText("while away")), link.Item(i+1))
+				c.Await("the resumption", func(realclient.Event) bool { return resumed() == i+1 })
+				c.Await("the delivery", func(e realclient.Event) bool { return e.Event == "message" && e.ID == "d"+id })
+				l.waitFor(t, "its acknowledgement", func() bool { return ls.delivered == ls.last })
+				l.waitFor(t, "the message again", func() bool { return ls.repeated > again })
+				c.Await("the message acknowledged", func(e realclient.Event) bool { return e.Event == "acked" && e.ID == "m"+id })
+				if n := stanzas("m" + id); n != 1 {
+					t.Errorf("message m%s was taken %d times; want once", id, n)
+				}
+			}
+			if got := len(c.IDs("message")); got != 4 {
+				t.Errorf("%d messages received; want 4", got)
+			}
+			c.Do("quit")
+			l.waitFor(t, "the close", func() bool { return ls.closed })
+		})
+	}
+}
+
+// breakAll closes the connections of all sessions.
+func (e *Edge) breakAll() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for d := range e.doors {
+		d.each(func(p *peer) { p.wire.Conn.Close() })
 	}
 }
 

@@ -1,7 +1,6 @@
 package edge
 
 import (
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -14,14 +13,15 @@ import (
 	"parley/services/xmpp/stream"
 )
 
-// session is a bound client or an accepted component.
+// session is a bound client or an accepted component on one connection. One that
+// was resumed is another session here, whose ref has the next epoch.
 //
 // One goroutine, run's, reads; write's writes while there is something to
 // write. The leader's calls come from its goroutine and only take mu, which
 // nobody holds while waiting for a network or for the leader.
 type session struct {
 	peer *peer
-	id   link.SessionID
+	ref  link.Ref
 	kind link.Kind
 	// jid is a client's full JID, a component's domain.
 	jid jid.JID
@@ -30,7 +30,8 @@ type session struct {
 	lang string
 
 	// order makes the calls to the leader follow one another: Delivered comes
-	// from both goroutines. It is taken before mu, never with mu held.
+	// from both goroutines. It is taken before mu, never with mu held; who
+	// has released it calls report.
 	order sync.Mutex
 
 	mu sync.Mutex
@@ -58,19 +59,25 @@ type inbound struct {
 	sent, confirmed uint64
 }
 
-func newSession(p *peer, o link.Open, lang string) *session {
-	s := &session{peer: p, kind: o.Kind, jid: o.JID, lang: lang}
+func newSession(p *peer, kind link.Kind, lang string) *session {
+	// RFC 5646 §4.4.1: what is longer is no language anybody has.
+	if len(lang) > 35 {
+		lang = ""
+	}
+	s := &session{peer: p, kind: kind, lang: lang}
 	s.change.L = &s.mu
-	rand.Read(s.id[:])
 	return s
 }
 
-// begin queues the answer to the binding, before all that the leader has
-// delivered by now.
+// begin queues the answer to the binding or resumption, before all that the
+// leader has delivered by now.
 func (s *session) begin(full jid.JID, answer []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.jid = full
+	if s.closing {
+		s.peer.conn.SetWriteDeadline(time.Now().Add(s.peer.edge.limits.Close))
+	}
 	s.open = true
 	s.out = append(answer, s.out...)
 	s.kick()
@@ -82,24 +89,38 @@ func (s *session) run() {
 	e.log.Debug("session opened", "jid", s.jid.String(), "addr", s.peer.addr)
 	err := s.read()
 	last := s.part(err)
-	e.remove(s)
-	// Close is the last call to the leader: nobody writes any more, so no
-	// Delivered can follow.
-	s.mu.Lock()
-	s.stopAckTimer()
-	ended := s.ended
-	s.mu.Unlock()
-	if !ended {
-		s.order.Lock()
-		e.deps.Leader.Close(s.id)
-		s.order.Unlock()
-	}
+	e.sessions.remove(s)
+	s.leave(err)
 	if last {
 		s.linger()
 	}
 	s.peer.scanner.Release()
 	s.peer.wire.Close()
 	e.log.Debug("session closed", "jid", s.jid.String(), "reason", err)
+}
+
+// leave makes the last call to the leader: nobody writes any more, so no
+// Delivered can follow. A session whose client may come back for it stays, but
+// where the client has closed its stream, or broken its rules, by read's err.
+func (s *session) leave(err error) {
+	var fault *stream.Error
+	over := err == io.EOF || errors.As(err, &fault) && fault.Condition != stream.ConnectionTimeout
+	s.mu.Lock()
+	s.stopAckTimer()
+	ended := s.ended
+	kept := !over && s.acks != nil && s.acks.keep > 0
+	s.mu.Unlock()
+	if ended {
+		return
+	}
+	s.order.Lock()
+	defer s.order.Unlock()
+	s.reportNow()
+	if kept {
+		s.peer.edge.deps.Leader.Detach(s.ref)
+	} else {
+		s.peer.edge.deps.Leader.Close(s.ref)
+	}
 }
 
 // errClosing is read's answer once our side is closed.
@@ -145,13 +166,32 @@ func (s *session) read() error {
 func (s *session) ready(wait time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for s.sent-s.confirmed >= uint64(s.peer.edge.limits.Window) && !s.closing && !s.broken {
-		s.change.Wait()
+	if s.full() {
+		// Nothing is read, so nothing pokes; the peer is to see that this
+		// side is there.
+		var t *time.Timer
+		t = time.AfterFunc(s.peer.edge.limits.Silence, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.full() {
+				s.pokeNow()
+				t.Reset(s.peer.edge.limits.Silence)
+			}
+		})
+		for s.full() {
+			s.change.Wait()
+		}
+		t.Stop()
 	}
 	if s.closing || s.broken {
 		return errClosing
 	}
 	return s.peer.conn.SetReadDeadline(time.Now().Add(wait))
+}
+
+// full says that the window is. The caller holds mu.
+func (s *session) full() bool {
+	return s.sent-s.confirmed >= uint64(s.peer.edge.limits.Window) && !s.closing && !s.broken
 }
 
 // handle takes one element of the open stream.
@@ -169,21 +209,15 @@ func (s *session) handle(e *stanza.Element) error {
 	if err := s.checkFrom(e); err != nil {
 		return err
 	}
-	if answer, mine := s.answer(e); mine {
-		s.handled()
-		if answer != nil {
-			s.deliver(link.Delivery{Stanza: answer})
-		}
-		return nil
-	}
 	s.setLang(e)
 	s.mu.Lock()
 	s.sent++
 	seq := s.sent
 	s.mu.Unlock()
 	s.order.Lock()
-	s.peer.edge.deps.Leader.Send(s.id, seq, e)
+	s.peer.edge.deps.Leader.Send(s.ref, seq, e)
 	s.order.Unlock()
+	s.report()
 	return nil
 }
 
@@ -202,23 +236,6 @@ func (s *session) checkFrom(e *stanza.Element) error {
 		return nil
 	}
 	return &stream.Error{Condition: stream.InvalidFrom}
-}
-
-// answer says whether a stanza is the edge's to answer, since it is about the
-// stream and not about anyone behind it.
-func (s *session) answer(e *stanza.Element) (answer *stanza.Element, mine bool) {
-	switch {
-	case s.kind == link.Component && e.Attr("to") == "":
-		return stanza.ErrorReply(e, stanza.BadRequest, "a component's stanzas need a to"), true
-	case s.kind == link.Component || e.Name.Local != "iq" || e.Attr("type") != "set":
-		return nil, false
-	case e.Child(nsSession, "session") != nil:
-		// RFC 3921 §3, kept for old clients: there is nothing to do.
-		return stanza.Result(e), true
-	case e.Child(nsBind, "bind") != nil:
-		return stanza.ErrorReply(e, stanza.NotAllowed, "a resource is bound already"), true
-	}
-	return nil, false
 }
 
 func (s *session) setLang(e *stanza.Element) {
@@ -240,7 +257,12 @@ func (s *session) setLang(e *stanza.Element) {
 func (s *session) poke() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing {
+	s.pokeNow()
+}
+
+// pokeNow is poke for callers that hold mu.
+func (s *session) pokeNow() {
+	if s.closing || s.broken {
 		return
 	}
 	if s.acks != nil {
@@ -260,6 +282,17 @@ func (s *session) end(why *stream.Error, forgotten bool) {
 	s.closeStream(why)
 }
 
+// dismiss is end for reasons of this side. What the peer has not been told of is
+// counted first: not every client that could resume does after an error.
+func (s *session) dismiss(why *stream.Error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if a := s.acks; a != nil && s.confirmed > max(a.told, a.in) {
+		s.sendAck()
+	}
+	s.closeStream(why)
+}
+
 // closeStream queues a stream error, unless it is nil, and the end of our
 // stream, and wakes run. The caller holds mu.
 func (s *session) closeStream(why *stream.Error) {
@@ -268,7 +301,7 @@ func (s *session) closeStream(why *stream.Error) {
 	}
 	s.closing = true
 	if why != nil {
-		s.out = why.Append(s.out)
+		s.out = appendFault(s.out, why)
 	}
 	s.out = append(s.out, stream.End...)
 	now := time.Now()

@@ -30,6 +30,14 @@ func (s *strangers) enter(a netip.Addr) bool {
 	return true
 }
 
+// known says that the peer has authenticated, or is gone.
+func (p *peer) known() {
+	if p.stranger {
+		p.stranger = false
+		p.edge.strangers.leave(p.addr)
+	}
+}
+
 func (s *strangers) leave(a netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

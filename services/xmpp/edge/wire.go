@@ -18,7 +18,20 @@ type wire struct {
 	leaf   *x509.Certificate
 	first  [1]byte
 	peeked bool
+	// closed, where not nil, is called by Close.
+	closed func()
 }
+
+// Close implements net.Conn.
+func (w *wire) Close() error {
+	if w.closed != nil {
+		w.closed()
+	}
+	return w.Conn.Close()
+}
+
+// NetConn is the connection itself, for whoever sets its options.
+func (w *wire) NetConn() net.Conn { return w.Conn }
 
 // peek returns the next byte, which Read returns again.
 func (w *wire) peek() (byte, error) {

@@ -2,7 +2,10 @@
 import argparse
 import asyncio
 import json
+import socket
 import sys
+import time
+from datetime import timedelta
 
 import aioxmpp
 import aioxmpp.connector
@@ -11,7 +14,7 @@ import OpenSSL.SSL
 
 
 def say(event, **values):
-    print(json.dumps({"event": event, **values}), flush=True)
+    print(json.dumps({"event": event, "at": time.time_ns(), **values}), flush=True)
 
 
 def options():
@@ -21,6 +24,8 @@ def options():
     p.add_argument("--port", type=int, required=True)
     p.add_argument("--ca", required=True)
     p.add_argument("--direct-tls", action="store_true")
+    p.add_argument("--other", action="append", default=[])
+    p.add_argument("--reconnect", action="store_true")
     o = p.parse_args()
     o.password = sys.stdin.readline().rstrip("\n")
     return o
@@ -37,8 +42,40 @@ def make_client(o):
         certificate_verifier_factory=aioxmpp.security_layer.PKIXCertificateVerifier,
     )
     kind = aioxmpp.connector.XMPPOverTLSConnector if o.direct_tls else aioxmpp.connector.STARTTLSConnector
-    return aioxmpp.PresenceManagedClient(
-        aioxmpp.JID.fromstr(o.jid), security, override_peer=[(o.host, o.port, kind())], max_initial_attempts=1)
+    addresses = [(o.host, o.port)] + [(h.strip("[]"), int(p)) for h, _, p in (a.rpartition(":") for a in o.other)]
+    client = aioxmpp.PresenceManagedClient(
+        aioxmpp.JID.fromstr(o.jid), security, override_peer=[(h, p, kind()) for h, p in addresses], max_initial_attempts=1,
+        negotiation_timeout=timedelta(seconds=8))
+    client.backoff_start, client.backoff_cap = timedelta(milliseconds=200), timedelta(seconds=1)
+    return client
+
+
+def take_turns():
+    """Each attempt begins with the next address: by itself aioxmpp would ask one for ever that answers with a stream error."""
+    connect = aioxmpp.node.connect_xmlstream
+    turn = 0
+
+    async def next_first(jid, metadata, override_peer=(), **kwargs):
+        nonlocal turn
+        if turn:
+            await asyncio.sleep(0.1)
+        at = turn % len(override_peer)
+        turn += 1
+        return await connect(jid, metadata, override_peer=list(override_peer[at:]) + list(override_peer[:at]), **kwargs)
+
+    aioxmpp.node.connect_xmlstream = next_first
+
+
+async def no_connectors(*args, **kwargs):
+    """The addresses are all there are: the domain is not in the DNS."""
+    return []
+
+
+def address(client):
+    try:
+        return "%s:%d" % client.stream._xmlstream.transport.get_extra_info("peername")[:2]
+    except Exception:
+        return ""
 
 
 async def run(o):
@@ -65,19 +102,45 @@ async def run(o):
     roster.on_subscribe.connect(subscribe)
     client.on_failure.connect(lambda e: say("failed", reason="auth" if isinstance(e, aioxmpp.errors.AuthenticationFailure) else repr(e)))
     client.on_stream_destroyed.connect(lambda *_: say("disconnected"))
-    client.on_stream_established.connect(lambda: say("connected", jid=str(client.local_jid), mechanism=""))
+    client.on_stream_suspended.connect(lambda *_: say("disconnected"))
+    client.on_stream_established.connect(lambda: say("connected", jid=str(client.local_jid), mechanism="", address=address(client)))
+    client.on_stream_resumed.connect(lambda: say("resumed", jid=str(client.local_jid), address=address(client)))
 
+    def send(to, body, id):
+        m = aioxmpp.Message(type_=aioxmpp.MessageType.CHAT, to=aioxmpp.JID.fromstr(to))
+        m.body[None] = body
+        m.id_ = id
+        try:
+            token = client.enqueue(m)
+        except ConnectionError as e:
+            say("error", **{"from": to, "condition": repr(e)})
+            return False
+        # Without a session to resume aioxmpp is content with having sent it.
+        token.future.add_done_callback(lambda f: say("acked", id=id) if token.state == aioxmpp.stream.StanzaState.ACKED else None)
+        return True
+
+    async def steadily(to, prefix, milliseconds):
+        n = 0
+        try:
+            while True:
+                if send(to, "%s-%d" % (prefix, n), "%s-%d" % (prefix, n)):
+                    n += 1
+                await asyncio.sleep(milliseconds / 1000)
+        except asyncio.CancelledError:
+            say("halted", id=prefix, count=n)
+
+    steady = {}
     reader = asyncio.StreamReader(limit=1 << 20)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     client.presence = aioxmpp.PresenceState(True)
     while line := await reader.readline():
         verb, *args = json.loads(line)
         if verb == "send":
-            m = aioxmpp.Message(type_=aioxmpp.MessageType.CHAT, to=aioxmpp.JID.fromstr(args[0]))
-            m.body[None] = args[1]
-            m.id_ = args[2]
-            token = client.enqueue(m)
-            token.future.add_done_callback(lambda f, i=args[2]: say("acked", id=i) if not f.cancelled() and f.exception() is None else None)
+            send(*args)
+        elif verb == "steady":
+            steady[args[1]] = asyncio.ensure_future(steadily(args[0], args[1], int(args[2])))
+        elif verb == "halt":
+            steady.pop(args[0]).cancel()
         elif verb == "subscribe":
             roster.subscribe(aioxmpp.JID.fromstr(args[0]))
         elif verb == "ping":
@@ -85,6 +148,8 @@ async def run(o):
             say("pong", **{"from": args[0]})
         elif verb == "roster":
             say("roster", items={str(j): i.subscription for j, i in roster.items.items()})
+        elif verb == "drop":
+            client.stream._xmlstream.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         elif verb == "quit":
             break
     client.stop()
@@ -94,6 +159,8 @@ async def run(o):
 
 def main():
     o = options()
+    aioxmpp.node.discover_connectors = no_connectors
+    take_turns()
     asyncio.run(run(o))
 
 

@@ -43,6 +43,14 @@ type Config struct {
 	// Address that is dialled, "127.0.0.1:5222".
 	Host string
 	Port int
+	// Others are more addresses of the service ("127.0.0.1:5223", clients
+	// only). A client that has some, or Reconnect, comes back when its
+	// connection breaks, to the next address that answers, and resumes its
+	// session there if it can. Of the rest only slixmpp stays away.
+	Others    []string
+	Reconnect bool
+	// NoResume keeps it from asking for resumption (slixmpp only).
+	NoResume bool
 	// CA is the file of the authority that the server's certificate is
 	// verified against.
 	CA        string
@@ -53,19 +61,27 @@ type Config struct {
 	Mechanism string
 }
 
-// Event is something that the client saw.
+// Event is something that the client saw. Of its connection: connected is a new
+// session, resumed an old one on a new connection, disconnected a connection
+// that is gone, failed one that did not come about.
 type Event struct {
-	Event     string            `json:"event"`
-	JID       string            `json:"jid"`
-	From      string            `json:"from"`
-	Body      string            `json:"body"`
-	ID        string            `json:"id"`
-	Type      string            `json:"type"`
-	Delayed   bool              `json:"delayed"`
-	Reason    string            `json:"reason"`
-	Condition string            `json:"condition"`
-	Mechanism string            `json:"mechanism"`
-	Items     map[string]string `json:"items"`
+	Event     string `json:"event"`
+	JID       string `json:"jid"`
+	From      string `json:"from"`
+	Body      string `json:"body"`
+	ID        string `json:"id"`
+	Type      string `json:"type"`
+	Delayed   bool   `json:"delayed"`
+	Reason    string `json:"reason"`
+	Condition string `json:"condition"`
+	Mechanism string `json:"mechanism"`
+	// Address that it is connected to, where it is known ("connected",
+	// "resumed").
+	Address string            `json:"address"`
+	Items   map[string]string `json:"items"`
+	Count   int               `json:"count"`
+	// At is when it happened, in nanoseconds of Unix time.
+	At int64 `json:"at"`
 }
 
 // Client is a running one. Its methods are for the test's goroutine.
@@ -94,11 +110,20 @@ func Start(t *testing.T, cfg Config) *Client {
 		t.Fatal(err)
 	}
 	args := []string{script, "--jid", cfg.JID, "--host", cfg.Host, "--port", strconv.Itoa(cfg.Port), "--ca", cfg.CA}
+	for _, address := range cfg.Others {
+		args = append(args, "--other", address)
+	}
+	if cfg.Reconnect {
+		args = append(args, "--reconnect")
+	}
 	if cfg.DirectTLS {
 		args = append(args, "--direct-tls")
 	}
 	if cfg.Component {
 		args = append(args, "--component")
+	}
+	if cfg.NoResume {
+		args = append(args, "--no-resume")
 	}
 	if cfg.Mechanism != "" {
 		args = append(args, "--mechanism", cfg.Mechanism)
@@ -171,7 +196,10 @@ func (c *Client) keep(r io.Reader) {
 	}
 }
 
-// Do sends a command: send TO BODY ID, subscribe TO, ping TO, roster, quit.
+// Do sends a command: send TO BODY ID, subscribe TO, ping TO, roster, drop,
+// quit. drop breaks the connection without a word. steady TO PREFIX MILLISECONDS
+// sends "PREFIX-0", "PREFIX-1" … at that interval until halt PREFIX, which tells
+// how many in an event halted.
 func (c *Client) Do(words ...string) {
 	c.t.Helper()
 	line, err := json.Marshal(words)
@@ -189,8 +217,14 @@ const limit = 90 * time.Second
 // Await returns the first event, of all since the start, that match accepts.
 func (c *Client) Await(what string, match func(Event) bool) Event {
 	c.t.Helper()
+	return c.AwaitSince(0, what, match)
+}
+
+// AwaitSince is Await for events after the first n.
+func (c *Client) AwaitSince(n int, what string, match func(Event) bool) Event {
+	c.t.Helper()
 	deadline := time.After(limit)
-	seen := 0
+	seen := n
 	for {
 		c.mu.Lock()
 		events, ended := c.events, c.ended
@@ -232,6 +266,25 @@ func (c *Client) Count(match func(Event) bool) int {
 
 // Kill ends the process without a word to the server.
 func (c *Client) Kill() { c.cmd.Process.Kill() }
+
+// Seen is how many events there are so far, for AwaitSince.
+func (c *Client) Seen() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.events)
+}
+
+// Events are those so far that match.
+func (c *Client) Events(match func(Event) bool) (es []Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, e := range c.events {
+		if match(e) {
+			es = append(es, e)
+		}
+	}
+	return es
+}
 
 // IDs are those of all events of a kind so far.
 func (c *Client) IDs(kind string) []string {
