@@ -2,9 +2,12 @@ package problem
 
 // Codes of the XMPP cluster.
 const (
-	// ClusterOff: cluster mode is off; ClusterOn: it is on, {command} needs it off.
+	// ClusterOff: cluster mode is off; ClusterOn: this node is a member, and
+	// {command} is not for one.
 	ClusterOff Code = "cluster-off"
 	ClusterOn  Code = "cluster-on"
+	// ClusterModeOn: cluster mode is on, {command} needs it off.
+	ClusterModeOn Code = "cluster-mode-on"
 	// ClusterXMPPEnabled and ClusterXMPPDisabled: {command} is for the other.
 	ClusterXMPPEnabled  Code = "cluster-xmpp-enabled"
 	ClusterXMPPDisabled Code = "cluster-xmpp-disabled"
@@ -15,7 +18,8 @@ const (
 	ClusterNotMember Code = "cluster-not-member"
 	// ClusterTrust: {file} cannot be trusted by: {detail}.
 	ClusterTrust Code = "cluster-trust"
-	// ClusterTrustSelf: {file} does not cover this node's own certificate {certificate}.
+	// ClusterTrustSelf: {file} does not cover this node's own certificate
+	// {certificate}, which {detail}.
 	ClusterTrustSelf Code = "cluster-trust-self"
 	// ClusterAddress: no address on interface {interface} to be reached by.
 	ClusterAddress Code = "cluster-address"
@@ -33,7 +37,7 @@ const (
 	ClusterNone Code = "cluster-none"
 	// ClusterDomain: {node} serves {theirs}, this node {ours}.
 	ClusterDomain Code = "cluster-domain"
-	// ClusterClock: the clocks are {seconds} s apart.
+	// ClusterClock: the clock of {node} and this are {seconds} s apart.
 	ClusterClock Code = "cluster-clock"
 	// ClusterVersion: {node} runs {theirs}, this node {ours}.
 	ClusterVersion Code = "cluster-version"
@@ -51,18 +55,24 @@ const (
 	ClusterLate Code = "cluster-late"
 	// ClusterBusy: {doing} is under way.
 	ClusterBusy Code = "cluster-busy"
+	// ClusterJoined: a join that was given up had already succeeded.
+	ClusterJoined Code = "cluster-joined"
+	// ClusterStillMember: this node was reset and could not tell the others,
+	// which have it as {address}. A warning.
+	ClusterStillMember Code = "cluster-still-member"
 )
 
 var cluster = map[Code]string{
 	ClusterOff:          "cluster mode is off; type 'xmpp disable', then 'xmpp cluster enable'",
 	ClusterOn:           "this node is a member of a cluster; type 'xmpp cluster remove' before '{command}'",
+	ClusterModeOn:       "cluster mode is on; type 'xmpp cluster disable' before '{command}'",
 	ClusterXMPPEnabled:  "XMPP is enabled; type 'xmpp disable', then '{command}'",
 	ClusterXMPPDisabled: "XMPP is disabled; type 'xmpp enable', then '{command}'",
 	ClusterUnready:      "no {missing} yet; type '{command}' first",
 	ClusterMember:       "this node is a member of a cluster already; see 'xmpp cluster status', or leave it with 'xmpp cluster remove'",
 	ClusterNotMember:    "this node is in no cluster yet; on the first node type 'xmpp cluster initialize', on the others 'xmpp cluster join <first node>'",
 	ClusterTrust:        "{file} cannot serve as trust bundle: {detail}; give the nodes' certificates, or their authority's, in one file",
-	ClusterTrustSelf:    "{file} does not cover this node's own certificate {certificate}, so the other nodes could not trust it by the same file; add that certificate, or its authority's",
+	ClusterTrustSelf:    "the other nodes could not trust this one by {file}: its own certificate {certificate} {detail}; add that certificate itself, or, where it names the XMPP domain, its authority's",
 	ClusterAddress:      "interface {interface} has no IPv4 address that others could reach this node by; see 'ipv4 {interface}'",
 	ClusterName:         "{node} does not resolve: {detail}; give its address, or see 'dns'",
 	ClusterRoute:        "{node} cannot be reached: {detail}; check the address, 'ping' it, and see 'xmpp status' there",
@@ -79,5 +89,7 @@ var cluster = map[Code]string{
 	ClusterNode:         "{node} is no member; the members are {members}",
 	ClusterLast:         "this is the last member, and the data with it; 'xmpp reset' forgets both",
 	ClusterLate:         "gave up while {doing}; nothing has changed, try again and see 'xmpp cluster status'",
+	ClusterJoined:       "it was too late to give up, this node is a member now; see 'xmpp cluster status', or leave with 'xmpp cluster remove'",
+	ClusterStillMember:  "the other nodes could not be told, and still count {address} as a member; type 'xmpp cluster remove {address}' on one of them",
 	ClusterBusy:         "{doing} is under way; wait for it to end",
 }

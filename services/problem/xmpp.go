@@ -19,6 +19,8 @@ const (
 	ListenFailed Code = "listen-failed"
 	// NoLeader: the replicated store takes no writes.
 	NoLeader Code = "no-leader"
+	// ChangeUnknown: the leader was lost before it was known whether a change is kept.
+	ChangeUnknown Code = "change-unknown"
 	// StoreFull: the state disk is full.
 	StoreFull Code = "store-full"
 	// StoreLocked: another process holds the store in {folder}.
@@ -38,6 +40,7 @@ var xmpp = map[Code]string{
 	BridgeSecret:  "this cannot be the secret of Call Bridge {name}; copy it whole from 'xmpp callbridge list' of the first node",
 	ListenFailed:  "cannot listen on {address} of interface {interface}: {detail}; see 'ipv4 {interface}', or choose another with 'xmpp listen'",
 	NoLeader:      "the replicated store takes no changes at the moment; try again in a few seconds, and see 'xmpp status' if it stays so",
+	ChangeUnknown: "the leader of the cluster was lost at this moment, and the change may have been made or not; look, and repeat it if it is missing",
 	StoreFull:     "the state disk is full; remove files with 'rm', see 'ls'",
 	StoreLocked:   "another process has the XMPP store {folder} open; stop it first, or use another state folder",
 	StoreDamaged:  "{file} of the XMPP store is damaged: {detail}; put its folder back from a backup, or make a new, empty store with 'xmpp reset'",
