@@ -117,3 +117,22 @@ func closeAll(ls []net.Listener) {
 		l.Close()
 	}
 }
+
+// DeviceAddress is the first IPv4 address of an interface; the zero Addr is
+// that it has none.
+func DeviceAddress(iface string) (netip.Addr, error) {
+	i, err := net.InterfaceByName(iface)
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("interface %s: %w", iface, err)
+	}
+	addrs, err := i.Addrs()
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("addresses of %s: %w", iface, err)
+	}
+	for _, a := range addrs {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && p.Addr().Is4() {
+			return p.Addr(), nil
+		}
+	}
+	return netip.Addr{}, nil
+}

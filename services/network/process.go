@@ -240,3 +240,11 @@ func (p *Process) hostServers() []netip.AddrPort {
 	}
 	return servers
 }
+
+// InterfaceAddress is the address of interface a.
+func (p *Process) InterfaceAddress(iface string) (netip.Addr, error) {
+	if iface != Names[0] {
+		return netip.Addr{}, absent(iface, Names[:1])
+	}
+	return p.cfg.Address, nil
+}
