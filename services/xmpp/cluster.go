@@ -2,28 +2,295 @@ package xmpp
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net"
+	"slices"
+	"strings"
+	"time"
 
 	"parley/services/problem"
+	"parley/services/xmpp/peer"
+	"parley/services/xmpp/store"
 	"parley/services/xmpp/xmppapi"
 )
 
-// Cluster implements xmppapi.API.
-func (s *Server) Cluster(context.Context) (xmppapi.Cluster, error) { return xmppapi.Cluster{}, nil }
+const (
+	// leaveWait is what a node that is reset takes to tell the others.
+	leaveWait = 6 * time.Second
+	// removeWait bounds a change of the membership.
+	removeWait = 10 * time.Second
+)
 
-// ClusterInitialize implements xmppapi.API.
-func (s *Server) ClusterInitialize(context.Context, bool) error {
-	return problem.New(problem.ClusterNoMajority)
+// isMember says whether this node has been made, or taken into, a cluster.
+func (s *Server) isMember() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.isMemberLocked()
 }
 
-// ClusterJoin implements xmppapi.API.
-func (s *Server) ClusterJoin(context.Context, string, bool) error {
-	return problem.New(problem.ClusterNoMajority)
+func (s *Server) isMemberLocked() bool { return s.core.isMember() }
+
+func (c *core) isMember() bool {
+	return c.peers != nil && c.record.Load().ID != ""
+}
+
+// Cluster implements xmppapi.API.
+func (s *Server) Cluster(context.Context) (xmppapi.Cluster, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	c := s.core
+	st := c.State()
+	out := xmppapi.Cluster{
+		Member: s.isMemberLocked(), State: st.Role, StateChange: st.Since, Activity: s.activity.text(), Margin: -1,
+	}
+	if !out.Member {
+		return out, nil
+	}
+	var states map[string]peer.State
+	if c.peers != nil {
+		states = c.peers.Peers()
+	}
+	last := st.LastIndex
+	if p, ok := states[st.LeaderID]; ok {
+		last = max(last, p.LastIndex)
+	}
+	voters, up := 0, 0
+	for _, m := range st.Members {
+		self := m.ID == st.ID
+		n := xmppapi.Node{Address: m.Addr, Self: self, Leader: m.ID == st.LeaderID, Learner: !m.Voter}
+		if self {
+			n.Reachable, n.LastIndex, n.Version = true, st.LastIndex, s.cfg.Version
+		} else if p, ok := states[m.ID]; ok {
+			n.Reachable, n.Since, n.LastIndex, n.Version, n.Clock = p.Reachable, p.Since, p.LastIndex, p.Version, p.Clock
+		}
+		n.Lag = last - min(last, n.LastIndex)
+		out.Leader = out.Leader || n.Leader && n.Reachable
+		if m.Voter {
+			voters++
+			if n.Reachable {
+				up++
+			}
+		}
+		out.Nodes = append(out.Nodes, n)
+	}
+	// The original's order: this node stands last.
+	slices.SortStableFunc(out.Nodes, func(a, b xmppapi.Node) int {
+		if a.Self != b.Self {
+			if a.Self {
+				return 1
+			}
+			return -1
+		}
+		return compareAddress(a.Address, b.Address)
+	})
+	if majority := voters/2 + 1; up >= majority {
+		out.Margin = up - majority
+	}
+	return out, nil
+}
+
+func compareAddress(a, b string) int {
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}
+
+// ClusterInitialize implements xmppapi.API.
+func (s *Server) ClusterInitialize(ctx context.Context, again bool) error {
+	end, err := s.activity.begin("the founding of a cluster")
+	if err != nil {
+		return err
+	}
+	defer end()
+	s.mu.RLock()
+	c := s.core
+	s.mu.RUnlock()
+	addr, err := s.ownAddress()
+	switch {
+	case c.peers == nil:
+		return problem.New(problem.ClusterOff)
+	case err != nil:
+		return err
+	case s.isMember() && !again:
+		return problem.New(problem.ClusterMember)
+	}
+	d, err := s.deps.Config.Load()
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isMemberLocked() {
+		// A cluster of another name: members of the old one that come back
+		// must not take this for one of theirs.
+		s.closeDoors()
+		if err := s.core.close(); err != nil {
+			return err
+		}
+		if err := errors.Join(store.Refound(s.cfg.Paths.XMPP(), addr), s.openCoreLocked()); err != nil {
+			return err
+		}
+	} else {
+		// The store may have been opened just now.
+		ready, cancel := context.WithTimeout(ctx, removeWait)
+		defer cancel()
+		if err := s.core.WaitReady(ready); err != nil {
+			return problem.New(problem.NoLeader)
+		}
+		if err := s.core.Address(ctx, addr); err != nil {
+			return err
+		}
+	}
+	if err := s.name(ctx, store.Cluster{ID: newClusterID(), Domain: d.XMPP.Domain, SaltKey: s.core.saltKey}); err != nil {
+		return err
+	}
+	return s.reload(context.WithoutCancel(ctx))
+}
+
+// name has this node's store, which is its own leader, keep the record.
+func (s *Server) name(ctx context.Context, record store.Cluster) error {
+	a, err := s.core.applyHere(ctx, []store.Op{&store.ClusterSet{Cluster: record}})
+	if err == nil && a.Refused != nil {
+		err = a.Refused
+	}
+	s.core.look()
+	return err
+}
+
+func newClusterID() string {
+	b := make([]byte, 8)
+	rand.Read(b)
+	return hex.EncodeToString(b)
 }
 
 // ClusterLeave implements xmppapi.API.
-func (s *Server) ClusterLeave(context.Context) error { return problem.New(problem.ClusterNotMember) }
+func (s *Server) ClusterLeave(ctx context.Context) error {
+	if !s.isMember() {
+		return problem.New(problem.ClusterNotMember)
+	}
+	end, err := s.activity.begin("leaving the cluster")
+	if err != nil {
+		return err
+	}
+	defer end()
+	addr, err := s.ownAddress()
+	if err != nil {
+		return err
+	}
+	if err := s.leave(ctx); err != nil {
+		return err
+	}
+	return s.standAlone(ctx, addr)
+}
+
+// standAlone makes a node that is no member any more one of its own, with a
+// copy of what the cluster has.
+func (s *Server) standAlone(ctx context.Context, addr string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closeDoors()
+	if err := errors.Join(s.core.close(), store.Refound(s.cfg.Paths.XMPP(), addr), s.openCoreLocked()); err != nil {
+		return err
+	}
+	if err := s.name(ctx, store.Cluster{}); err != nil {
+		return err
+	}
+	return s.reload(context.WithoutCancel(ctx))
+}
+
+// leave has the others remove this node, if there are any.
+func (s *Server) leave(ctx context.Context) error {
+	s.mu.RLock()
+	c := s.core
+	s.mu.RUnlock()
+	st := c.State()
+	if len(st.Members) < 2 {
+		return nil
+	}
+	if st.LeaderID == st.ID {
+		ctx, cancel := context.WithTimeout(ctx, transferWait)
+		err := c.Transfer(ctx)
+		cancel()
+		if err != nil {
+			s.log.Info("leadership not handed over before leaving", "err", err)
+		}
+	}
+	return s.remove(ctx, c, st.ID)
+}
+
+// remove has the leader take a node out.
+func (s *Server) remove(ctx context.Context, c *core, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, removeWait)
+	defer cancel()
+	asked := false
+	for {
+		changed := c.Changed()
+		st := c.State()
+		if asked && st.LeaderID != "" && !slices.ContainsFunc(st.Members, func(m store.Member) bool { return m.ID == id }) {
+			return nil
+		}
+		if st.Ready && id != st.ID {
+			return c.removeHere(ctx, id)
+		}
+		err := error(problem.New(problem.ClusterNoMajority))
+		if st.LeaderAddr != "" && st.LeaderID != st.ID {
+			err = c.peers.Call(ctx, st.LeaderAddr, callRemove, id, nil)
+		}
+		// A leader that is told to go may be gone before it has answered.
+		asked = asked || errors.Is(err, peer.ErrOutcome)
+		switch code := problem.CodeOf(err); {
+		case errors.Is(err, peer.ErrOutcome):
+		case code == "":
+			return err
+		case code != problem.NoLeader && code != problem.ClusterNoMajority && code != problem.ClusterRoute:
+			return err
+		}
+		tick := time.NewTimer(200 * time.Millisecond)
+		select {
+		case <-changed:
+		case <-tick.C:
+		case <-ctx.Done():
+			return problem.New(problem.ClusterNoMajority)
+		}
+		tick.Stop()
+	}
+}
 
 // ClusterRemove implements xmppapi.API.
-func (s *Server) ClusterRemove(context.Context, string) error {
-	return problem.New(problem.ClusterNotMember)
+func (s *Server) ClusterRemove(ctx context.Context, node string) error {
+	if !s.isMember() {
+		return problem.New(problem.ClusterNotMember)
+	}
+	s.mu.RLock()
+	c := s.core
+	s.mu.RUnlock()
+	st := c.State()
+	wanted := []string{withPort(node)}
+	if host, port, err := net.SplitHostPort(wanted[0]); err == nil {
+		// A name may stand for the address.
+		found, _ := net.DefaultResolver.LookupHost(ctx, host)
+		for _, a := range found {
+			wanted = append(wanted, net.JoinHostPort(a, port))
+		}
+	}
+	var members []string
+	for _, m := range st.Members {
+		members = append(members, m.Addr)
+		if !slices.Contains(wanted, m.Addr) {
+			continue
+		}
+		if m.ID == st.ID {
+			return s.ClusterLeave(ctx)
+		}
+		end, err := s.activity.begin("a removal")
+		if err != nil {
+			return err
+		}
+		defer end()
+		return s.remove(ctx, c, m.ID)
+	}
+	return problem.New(problem.ClusterNode, "node", node, "members", strings.Join(members, ", "))
 }

@@ -1,29 +1,27 @@
-// Package xmpp is the XMPP service: it holds the replicated store open, opens
-// and closes the doors (router, edge, listeners) as live.json says, and answers
-// the control socket. Streams, routing and storage are its sub-packages'.
+// Package xmpp is the XMPP service: it holds the replicated store open, takes
+// part in the cluster, opens and closes the doors (edge, relay, listeners) as
+// live.json says, and answers the control socket. Streams, routing, storage
+// and the connections between nodes are its sub-packages'.
 package xmpp
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
+	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/services/config"
 	"parley/services/control"
-	"parley/services/durable"
 	"parley/services/xmpp/store"
 	"parley/services/xmpp/xmppapi"
 )
 
-// Ports of the doors.
+// Ports of the doors. Nodes talk to one another on the client port.
 const (
 	ClientPort    = 5222
 	ComponentPort = 5223
@@ -34,7 +32,7 @@ type Config struct {
 	Paths config.Paths
 	// Group owns the control socket; -1 leaves it to the process's own.
 	Group int
-	// Version is what XEP-0092 tells.
+	// Version is what XEP-0092 tells, and what other nodes are told.
 	Version string
 }
 
@@ -44,7 +42,10 @@ type Deps struct {
 	// Listen opens a port on interfaces. It returns a problem where one of
 	// them is unknown or the port is taken.
 	Listen func(ctx context.Context, ifaces []string, port int) ([]net.Listener, error)
-	Log    *slog.Logger
+	// Address is the IPv4 address of an interface, by which other nodes
+	// reach this one; it may change.
+	Address func(iface string) (netip.Addr, error)
+	Log     *slog.Logger
 }
 
 // Server is the XMPP service. Run it once; the methods of xmppapi.API may then
@@ -61,13 +62,19 @@ type Server struct {
 	doors *doors
 	// trouble is why the doors are shut although they should be open.
 	trouble error
+
+	// part is what other nodes' calls find of the doors.
+	part     atomic.Pointer[leading]
+	activity activity
+	// evicted takes a core that was found to be no member any more.
+	evicted chan *core
 }
 
 var _ xmppapi.API = (*Server)(nil)
 
 // New returns a server that has not started.
 func New(cfg Config, deps Deps) *Server {
-	return &Server{cfg: cfg, deps: deps, log: deps.Log.With("component", "xmpp")}
+	return &Server{cfg: cfg, deps: deps, log: deps.Log.With("component", "xmpp"), evicted: make(chan *core, 1)}
 }
 
 // retryDoors is how soon doors that could not be opened are tried again: an
@@ -77,21 +84,19 @@ const retryDoors = 2 * time.Second
 // Run serves until ctx ends. The control socket answers first, then the doors
 // open.
 func (s *Server) Run(ctx context.Context) error {
-	c, err := openCore(s.cfg.Paths.XMPP(), s.deps.Log)
-	if err != nil {
+	if err := s.abandonJoin(); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	s.core = c
-	s.mu.Unlock()
-
+	if err := s.openCore(); err != nil {
+		return err
+	}
 	socket := &control.Server{Path: s.cfg.Paths.Socket("xmpp"), Handler: xmppapi.Handler(s), Group: s.cfg.Group, Log: s.log}
 	served := make(chan error, 1)
 	run, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() { served <- socket.Run(run) }()
 
-	err = s.keepDoors(run, served)
+	err := s.keepDoors(run, served)
 	stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,13 +120,15 @@ func (s *Server) keepDoors(ctx context.Context, served <-chan error) error {
 			if err := s.coreFailed(failed); err != nil {
 				return err
 			}
+		case c := <-s.evicted:
+			s.removed(ctx, c)
 		case <-tick.C:
 			s.retry(ctx, false)
 		}
 	}
 }
 
-// coreFailed tells a store that failed from one that was closed for a reset.
+// coreFailed tells a store that failed from one that was closed for another.
 func (s *Server) coreFailed(failed <-chan struct{}) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -166,67 +173,28 @@ func (s *Server) Restart(ctx context.Context) error {
 
 // Reset implements xmppapi.API.
 func (s *Server) Reset(ctx context.Context) (stillMember string, err error) {
+	end, err := s.activity.begin("a reset")
+	if err != nil {
+		return "", err
+	}
+	defer end()
+	if s.isMember() {
+		leave, cancel := context.WithTimeout(ctx, leaveWait)
+		defer cancel()
+		if err := s.leave(leave); err != nil {
+			s.log.Warn("reset while still a member of the cluster", "err", err)
+			stillMember = s.core.address()
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closeDoors()
-	dir := s.cfg.Paths.XMPP()
-	err = errors.Join(s.core.close(), store.Reset(dir))
-	c, openErr := openCore(dir, s.deps.Log)
-	if openErr != nil {
+	err = errors.Join(s.core.close(), store.Reset(s.cfg.Paths.XMPP()))
+	if openErr := s.openCoreLocked(); openErr != nil {
 		// Without a store the service is nothing: it ends and is started
 		// again, which tries once more.
-		return "", errors.Join(err, openErr)
+		return stillMember, errors.Join(err, openErr)
 	}
-	s.core = c
 	s.trouble = s.reload(context.WithoutCancel(ctx))
-	return "", errors.Join(err, s.trouble)
-}
-
-// core is the store while it runs.
-type core struct {
-	*store.Store
-	// saltKey makes up the salts of accounts that do not exist. It is kept
-	// with the store: salts that changed would tell them apart.
-	saltKey []byte
-
-	stop   context.CancelFunc
-	failed chan struct{}
-	err    error
-}
-
-func openCore(dir string, log *slog.Logger) (*core, error) {
-	st := store.New(store.Config{Dir: dir, Reserve: store.DefaultReserve}, store.Deps{Log: log})
-	if err := st.Open(); err != nil {
-		return nil, fmt.Errorf("open replicated store: %w", err)
-	}
-	key, err := loadSaltKey(filepath.Join(dir, "salt.key"))
-	if err != nil {
-		return nil, errors.Join(err, st.Close())
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	c := &core{Store: st, saltKey: key, stop: stop, failed: make(chan struct{})}
-	go func() {
-		c.err = st.Run(ctx)
-		close(c.failed)
-	}()
-	return c, nil
-}
-
-func (c *core) close() error {
-	c.stop()
-	<-c.failed
-	return c.err
-}
-
-func loadSaltKey(path string) ([]byte, error) {
-	key, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		key = make([]byte, 32)
-		rand.Read(key)
-		err = durable.WriteFile(path, key, 0o600)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("salt key: %w", err)
-	}
-	return key, nil
+	return stillMember, errors.Join(err, s.trouble)
 }

@@ -2,9 +2,9 @@ package xmpp
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"parley/services/problem"
 	"parley/services/xmpp/jid"
@@ -14,14 +14,19 @@ import (
 )
 
 // Status implements xmppapi.API.
-func (s *Server) Status(ctx context.Context) (xmppapi.Status, error) {
+func (s *Server) Status(context.Context) (xmppapi.Status, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	state := s.core.State()
-	st := xmppapi.Status{State: state.Role, LastIndex: state.LastIndex, StateChange: state.Since}
+	st := xmppapi.Status{State: state.Role, LastIndex: state.LastIndex, StateChange: state.Since, Clustered: s.isMemberLocked()}
 	var err error
 	if st.Accounts, st.Pending, err = s.core.Counts(); err != nil {
 		return st, err
+	}
+	if s.core.peers != nil {
+		if trust, err := loadTrust(s.cfg.Paths.Files(), *s.core.conf.Load()); err == nil {
+			st.TrustExpires = trust.Expires()
+		}
 	}
 	if s.trouble != nil {
 		st.Trouble = problem.Text(s.trouble)
@@ -29,40 +34,38 @@ func (s *Server) Status(ctx context.Context) (xmppapi.Status, error) {
 	if s.doors == nil {
 		return st, nil
 	}
-	connected, err := s.connected(ctx)
-	if err != nil {
-		return st, err
+	st.Running, st.Expires = s.doors.conf.Enabled, s.doors.expires()
+	if s.core.peers != nil && st.Running && st.Trouble == "" {
+		st.Trouble = s.untended(st.Clustered)
+		st.Running = st.Trouble == ""
 	}
-	st.Running, st.Expires = true, s.doors.expires()
-	st.Sessions, st.Components = connected.Sessions, len(connected.Components)
+	st.Sessions, st.Components = s.doors.relay.Sessions()
 	for _, iface := range s.doors.conf.Listen {
 		st.Addresses = append(st.Addresses, fmt.Sprintf("%s:%d", iface, ClientPort), fmt.Sprintf("%s:%d", iface, ComponentPort))
 	}
 	return st, nil
 }
 
-// connected is who is connected; nobody while the doors are shut. Call it with
-// mu held.
-func (s *Server) connected(ctx context.Context) (router.Connected, error) {
-	if s.doors == nil {
-		return router.Connected{}, nil
+// untended says why a node in cluster mode does not serve clients.
+func (s *Server) untended(member bool) string {
+	if !member {
+		return problem.Text(problem.New(problem.ClusterNotMember))
 	}
-	c, err := s.doors.router.Connected(ctx)
-	if errors.Is(err, router.ErrStopped) {
-		return router.Connected{}, nil
+	if served, since := s.doors.relay.Served(); !served && time.Since(since) > time.Second {
+		return problem.Text(problem.New(problem.ClusterNoMajority))
 	}
-	return c, err
+	return ""
 }
 
 // Users implements xmppapi.API.
 func (s *Server) Users(ctx context.Context) ([]xmppapi.User, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	accounts, err := s.core.Accounts()
+	connected, err := s.connected(ctx)
 	if err != nil {
 		return nil, err
 	}
-	connected, err := s.connected(ctx)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	accounts, err := s.core.Accounts()
 	if err != nil {
 		return nil, err
 	}
@@ -75,13 +78,13 @@ func (s *Server) Users(ctx context.Context) ([]xmppapi.User, error) {
 
 // CallBridges implements xmppapi.API.
 func (s *Server) CallBridges(ctx context.Context) ([]xmppapi.CallBridge, error) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	bridges, err := s.core.CallBridges()
+	connected, err := s.connected(ctx)
 	if err != nil {
 		return nil, err
 	}
-	connected, err := s.connected(ctx)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	bridges, err := s.core.CallBridges()
 	if err != nil {
 		return nil, err
 	}
@@ -99,24 +102,16 @@ func (s *Server) DelUser(ctx context.Context, name string) error {
 	if err != nil {
 		return problem.New(problem.UserUnknown, "name", name)
 	}
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.doors != nil {
-		return s.doors.router.DeleteAccount(ctx, local)
-	}
 	d, err := s.deps.Config.Load()
 	if err != nil {
 		return err
 	}
-	return s.applyLocked(ctx, &store.AccountDel{Name: local, Domain: d.XMPP.Domain})
+	return s.routed(ctx, callDeleteAccount, local, func(ctx context.Context, r *router.Router) error { return r.DeleteAccount(ctx, local) },
+		&store.AccountDel{Name: local, Domain: d.XMPP.Domain})
 }
 
 // DelCallBridge implements xmppapi.API.
 func (s *Server) DelCallBridge(ctx context.Context, name string) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	if s.doors != nil {
-		return s.doors.router.DeleteCallBridge(ctx, name)
-	}
-	return s.applyLocked(ctx, &store.BridgeDel{Name: name})
+	return s.routed(ctx, callDeleteCallBridge, name, func(ctx context.Context, r *router.Router) error { return r.DeleteCallBridge(ctx, name) },
+		&store.BridgeDel{Name: name})
 }

@@ -13,28 +13,6 @@ import (
 	"parley/services/xmpp/xmppapi"
 )
 
-// apply does ops in the store; the error of the first that was refused is
-// returned.
-func (s *Server) apply(ctx context.Context, ops ...store.Op) error {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.applyLocked(ctx, ops...)
-}
-
-// applyLocked is apply with mu held.
-func (s *Server) applyLocked(ctx context.Context, ops ...store.Op) error {
-	results, err := s.core.Apply(ctx, ops...)
-	if err != nil {
-		return err
-	}
-	for _, r := range results {
-		if r.Err != nil {
-			return r.Err
-		}
-	}
-	return nil
-}
-
 // derive prepares a name and makes what is kept of a password.
 func derive(u xmppapi.Credential) (name string, verifiers []byte, err error) {
 	if name, err = jid.Local(u.Name); err != nil {

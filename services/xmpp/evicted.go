@@ -1,0 +1,113 @@
+package xmpp
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"parley/services/problem"
+	"parley/services/xmpp/peer"
+	"parley/services/xmpp/store"
+)
+
+// Raft does not tell a node that it was removed. The leader does, and a node
+// that could not be told asks when it has had no leader for a while.
+
+const (
+	// callIsMember asks the leader, and only the leader, whether an ID is a
+	// member's: another's copy of the membership may be old.
+	callIsMember = "is-member"
+	// callEvicted tells a node that it is none any more. It asks to be sure.
+	callEvicted = "evicted"
+)
+
+// evictedAfter is how long a node without a leader waits before it asks, and
+// between two questions.
+const evictedAfter = 2 * time.Second
+
+func (s *Server) handleIsMember(c *core) {
+	c.peers.HandleCall(callIsMember, func(_ context.Context, from peer.Hello, in json.RawMessage) (any, error) {
+		var id string
+		if err := json.Unmarshal(in, &id); err != nil {
+			return nil, err
+		}
+		st := c.State()
+		// The leader of a cluster that was founded again knows nothing of
+		// the members of the old one.
+		if !st.Ready || c.record.Load().ID != from.Cluster {
+			return nil, problem.New(problem.NoLeader)
+		}
+		for _, m := range st.Members {
+			if m.ID == id {
+				return true, nil
+			}
+		}
+		return false, nil
+	})
+	c.peers.HandleCall(callEvicted, func(ctx context.Context, _ peer.Hello, _ json.RawMessage) (any, error) {
+		if l := s.part.Load(); l != nil && l.core == c && c.isMember() {
+			l.ask(ctx, c.State())
+		}
+		return nil, nil
+	})
+}
+
+// evictWait bounds what is told to a node that may be dead.
+const evictWait = 500 * time.Millisecond
+
+// removeHere takes a node out, on the leader, and tells it.
+func (c *core) removeHere(ctx context.Context, id string) error {
+	var addr string
+	for _, m := range c.State().Members {
+		if m.ID == id {
+			addr = m.Addr
+		}
+	}
+	if err := c.Remove(ctx, id); err != nil || addr == "" {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, evictWait)
+	defer cancel()
+	// One that cannot be told will ask.
+	_ = c.peers.Call(ctx, addr, callEvicted, nil, nil)
+	return nil
+}
+
+// ask finds out whether this node was removed; if it was the server makes it
+// stand alone.
+func (l *leading) ask(ctx context.Context, st store.State) {
+	ctx, cancel := context.WithTimeout(ctx, evictedAfter)
+	defer cancel()
+	for _, m := range others(st) {
+		member := true
+		if err := l.core.peers.Call(ctx, m.Addr, callIsMember, st.ID, &member); err != nil || member {
+			continue
+		}
+		l.log.Warn("this node was removed from the cluster", "by", m.Addr)
+		select {
+		case l.server.evicted <- l.core:
+		default:
+		}
+		return
+	}
+}
+
+// removed acts on the answer. Nothing is lost by it: the node has a copy, and
+// no clients, since it has no leader.
+func (s *Server) removed(ctx context.Context, c *core) {
+	s.mu.RLock()
+	same := s.core == c
+	s.mu.RUnlock()
+	addr, err := s.ownAddress()
+	if !same || err != nil {
+		return
+	}
+	end, err := s.activity.begin("leaving the cluster")
+	if err != nil {
+		return
+	}
+	defer end()
+	if err := s.standAlone(ctx, addr); err != nil {
+		s.log.Error("removed node does not stand alone", "err", err)
+	}
+}

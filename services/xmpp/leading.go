@@ -1,0 +1,262 @@
+package xmpp
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"parley/services/xmpp/link"
+	"parley/services/xmpp/peer"
+	"parley/services/xmpp/relay"
+	"parley/services/xmpp/router"
+	"parley/services/xmpp/store"
+	"parley/services/xmpp/stream"
+)
+
+// leading is this node's part in who leads: while it does itself it runs the
+// router, and it tells the relay where the leader is. It opens the edge's gate
+// while there is one, and starts an election when the leader is lost.
+//
+// Invariant: there is at most one router, and it runs only within a term that
+// this node leads; the relay is told of the next leader before the router of
+// the last stops, so nothing that the old one still says reaches the edge.
+type leading struct {
+	server *Server
+	core   *core
+	doors  *doors
+	log    *slog.Logger
+	// losses are the leaders whose connections were refused, by address.
+	losses chan string
+
+	mu     sync.Mutex
+	router *router.Router
+
+	// All below belongs to run.
+	term    uint64
+	stop    context.CancelFunc
+	stopped chan struct{}
+	// open is the gate; unserved is since when there was no leader.
+	open     bool
+	unserved time.Time
+	// tried is when this node last campaigned.
+	tried time.Time
+	// looked is when run last did; a pause means that this node stood still,
+	// and what it has not heard says nothing until awake.
+	looked, awake time.Time
+	// asked is when this node last asked whether it is a member still.
+	asked time.Time
+	// tending is the one change of the membership that may be under way.
+	tending chan struct{}
+}
+
+func newLeading(s *Server, c *core, d *doors) *leading {
+	return &leading{
+		server: s, core: c, doors: d, log: s.log, losses: make(chan string, 4),
+		open: c.peers == nil, unserved: time.Now(), tending: make(chan struct{}, 1),
+	}
+}
+
+const (
+	// lookEvery is how often run looks even if it hears of no change.
+	lookEvery = 50 * time.Millisecond
+	// cutOff is how long clients are kept without a leader.
+	cutOff = 5 * time.Second
+)
+
+// run follows the store's state until ctx ends.
+func (l *leading) run(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	defer l.stopRouter()
+	var changes sync.WaitGroup
+	defer changes.Wait()
+	for {
+		var heard <-chan struct{}
+		if l.core.peers != nil {
+			heard = l.core.peers.Changed()
+		}
+		changed := l.core.Changed()
+		st := l.core.State()
+		if now := time.Now(); now.Sub(l.looked) > silence/2 {
+			l.awake = now.Add(silence)
+		}
+		l.looked = time.Now()
+		l.follow(st)
+		if l.core.peers != nil {
+			l.core.peers.SetMembers(others(st))
+			l.detect(ctx, st)
+			select {
+			case l.tending <- struct{}{}:
+				ask := !st.Ready && l.core.isMember() && !l.unserved.IsZero() && time.Since(l.unserved) > evictedAfter && time.Since(l.asked) > evictedAfter
+				if ask {
+					l.asked = time.Now()
+				}
+				changes.Go(func() {
+					if ask {
+						l.ask(ctx, st)
+					}
+					l.tend(ctx, st)
+					<-l.tending
+				})
+			default:
+			}
+			l.gate()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-changed:
+		case <-heard:
+		case <-tick.C:
+		case addr := <-l.losses:
+			l.refused(ctx, addr)
+		}
+	}
+}
+
+func others(st store.State) (ms []peer.Member) {
+	for _, m := range st.Members {
+		if m.ID != st.ID {
+			ms = append(ms, peer.Member{ID: m.ID, Addr: m.Addr})
+		}
+	}
+	return ms
+}
+
+// follow makes router and relay fit the state.
+func (l *leading) follow(st store.State) {
+	lead := relay.Leadership{Term: st.Term, ID: st.LeaderID, Addr: st.LeaderAddr}
+	for _, m := range st.Members {
+		if m.ID != st.ID {
+			lead.Others = append(lead.Others, m.Addr)
+		}
+	}
+	r := l.current()
+	switch {
+	case st.Ready && r != nil && l.term == st.Term:
+		lead.Local, lead.ID = r, st.ID
+	case st.Ready:
+		l.stopRouter()
+		r = l.startRouter(st.Term)
+		lead.Local, lead.ID = r, st.ID
+	case st.LeaderID == st.ID:
+		// It leads and does not yet know what is committed.
+		lead.ID, lead.Addr = "", ""
+	}
+	l.doors.relay.Lead(lead)
+	if !st.Ready {
+		l.stopRouter()
+	}
+}
+
+func (l *leading) current() *router.Router {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.router
+}
+
+func (l *leading) startRouter(term uint64) *router.Router {
+	r := router.New(router.Config{Domain: l.doors.conf.Domain, Version: l.server.cfg.Version}, router.Deps{Store: l.core.Store, Log: l.server.deps.Log})
+	ctx, stop := context.WithCancel(context.Background())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		l.server.ended("router", r.Run(ctx))
+	}()
+	l.term, l.stop, l.stopped = term, stop, stopped
+	l.mu.Lock()
+	l.router = r
+	l.mu.Unlock()
+	return r
+}
+
+func (l *leading) stopRouter() {
+	if l.stop == nil {
+		return
+	}
+	l.mu.Lock()
+	l.router = nil
+	l.mu.Unlock()
+	l.stop()
+	<-l.stopped
+	l.stop = nil
+}
+
+// gate shuts clients out of a node that has had no leader for a while, lest
+// they talk to nobody, and lets them in again.
+func (l *leading) gate() {
+	served, _ := l.doors.relay.Served()
+	// A node that is yet to join must not serve what it has to give up then.
+	served = served && l.core.isMember()
+	if served {
+		l.unserved = time.Time{}
+	} else if l.unserved.IsZero() {
+		l.unserved = time.Now()
+	}
+	open := l.doors.conf.Enabled && (served || l.open && time.Since(l.unserved) < cutOff)
+	if open == l.open {
+		return
+	}
+	l.open = open
+	if !open {
+		why := l.why()
+		l.log.Warn("clients are sent away: no leader can be reached", "condition", string(why.Condition))
+		l.doors.edge.Gate(false, why)
+		return
+	}
+	l.doors.edge.Gate(true, nil)
+}
+
+// why is what clients are told while the gate is shut: where this node is cut
+// off from all others, one of those may serve them.
+func (l *leading) why() *stream.Error {
+	near, far := l.nodes()
+	switch {
+	case len(near) > 0 && !l.doors.conf.Enabled:
+		return &stream.Error{Condition: stream.SeeOtherHost, Text: near[0]}
+	case len(near) == 0 && len(far) > 0:
+		return &stream.Error{Condition: stream.SeeOtherHost, Text: far[0]}
+	}
+	return &stream.Error{Condition: stream.RemoteConnectionFailed, Text: "this server cannot reach the others"}
+}
+
+// location is another node, for clients that lose this one (XEP-0198 §5).
+func (l *leading) location() string {
+	if near, _ := l.nodes(); len(near) > 0 {
+		return near[0]
+	}
+	return ""
+}
+
+// nodes are the addresses of the other members: those that can be reached and
+// those that cannot.
+func (l *leading) nodes() (near, far []string) {
+	if l.core.peers == nil {
+		return nil, nil
+	}
+	peers := l.core.peers.Peers()
+	for _, m := range others(l.core.State()) {
+		if peers[m.ID].Reachable {
+			near = append(near, m.Addr)
+		} else {
+			far = append(far, m.Addr)
+		}
+	}
+	slices.Sort(near)
+	slices.Sort(far)
+	return near, far
+}
+
+// dial connects to the leader; the relay calls it.
+func (l *leading) dial(ctx context.Context, addr string) (net.Conn, error) {
+	if l.core.peers == nil {
+		return nil, link.ErrNoLeader
+	}
+	return l.core.peers.Dial(ctx, addr, kindLink)
+}
+
+// kindLink are the relays' connections.
+const kindLink = "link"
