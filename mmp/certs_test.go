@@ -18,12 +18,26 @@ import (
 // cert puts what a CA returns: abhiall.key with abhiall.cer for domain and
 // nodes, signed by an intermediate; the chain in order (certall.cer) and out of
 // order (disorder.cer); the same for another domain (foreign.cer); an expired
-// certificate of the same key (expired.cer); a key of nothing (other.key).
+// certificate of the same key (expired.cer); a key of nothing (other.key). For
+// a cluster it puts cb1.key and cb1.cer to cb3, signed by the same, and their
+// certificates in one file (xmpp-cluster-bundle.crt), also with the expired one
+// (expired-bundle.crt). All nodes get the same files.
 func cert(ts *testscript.TestScript, _ bool, _ []string) {
-	ts.Value("node").(*testNode).certs()
+	files := makeCerts()
+	for _, n := range playing(ts) {
+		n.putAll(files)
+	}
 }
 
-func (n *testNode) certs() {
+func (n *testNode) certs() { n.putAll(makeCerts()) }
+
+func (n *testNode) putAll(files map[string]string) {
+	for name, content := range files {
+		n.put(name, content)
+	}
+}
+
+func makeCerts() map[string]string {
 	now := mmptest.Now()
 	newKey := func() *ecdsa.PrivateKey {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -67,10 +81,17 @@ func (n *testNode) certs() {
 	_, leaf := sign("tptac9.com", names, false, later, inter, key, interKey)
 	_, foreign := sign("example.org", []string{"example.org"}, false, later, inter, key, interKey)
 	_, expired := sign("tptac9.com", names, false, now.AddDate(0, 0, -2), inter, key, interKey)
-	for name, content := range map[string]string{
+	files := map[string]string{
 		"abhiall.key": keyText(key), "abhiall.cer": leaf, "certall.cer": interPEM + rootPEM, "disorder.cer": rootPEM + interPEM,
 		"foreign.cer": foreign, "expired.cer": expired, "other.key": keyText(newKey()), "root.key": keyText(rootKey), "root.cer": rootPEM,
-	} {
-		n.put(name, content)
 	}
+	for _, n := range []string{"cb1", "cb2", "cb3"} {
+		k := newKey()
+		_, files[n+".cer"] = sign(n+".tptac9.com", []string{"tptac9.com", n + ".tptac9.com"}, false, later, inter, k, interKey)
+		files[n+".key"] = keyText(k)
+		files["xmpp-cluster-bundle.crt"] += files[n+".cer"]
+	}
+	files["expired-bundle.crt"] = files["xmpp-cluster-bundle.crt"] + expired
+	files["two.crt"] = files["cb2.cer"] + files["cb3.cer"]
+	return files
 }

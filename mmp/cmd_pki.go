@@ -81,7 +81,11 @@ func showPKI(c *call) error {
 		return err
 	}
 	fmt.Fprintln(c.out, "XMPP server:")
-	c.out.rows(row{"Key file", d.XMPP.Key}, row{"Certificate file", d.XMPP.Certificate}, row{"CA Bundle file", d.XMPP.Bundle})
+	rows := []row{{"Key file", d.XMPP.Key}, {"Certificate file", d.XMPP.Certificate}, {"CA Bundle file", d.XMPP.Bundle}}
+	if d.XMPP.Cluster.Trust != "" {
+		rows = append(rows, row{"Trust bundle", d.XMPP.Cluster.Trust})
+	}
+	c.out.rows(rows...)
 	return nil
 }
 

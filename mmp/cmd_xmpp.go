@@ -1,10 +1,12 @@
 package mmp
 
 import (
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"parley/services/account"
 	"parley/services/config"
@@ -15,10 +17,10 @@ import (
 
 func xmppFamily() family {
 	need := account.Configure
-	return family{name: "xmpp", about: "the chat server: its set-up, Call Bridges, chat accounts", commands: slices.Concat([]command{
+	return family{name: "xmpp", about: "the chat server: its set-up, cluster, Call Bridges, chat accounts", commands: slices.Concat([]command{
 		{
 			usage: "xmpp", summary: "configuration and state",
-			help:    "What is configured, and after STATUS what the server does: sessions of clients, connected Call Bridges, chat accounts, messages that wait for somebody who is away, and when the certificate ends.",
+			help:    "What is configured, and after STATUS what the server does: sessions of clients, connected Call Bridges, chat accounts, messages that wait for somebody who is away, and when certificate and trust bundle expire, with a warning from 30 days on.",
 			example: "xmpp", need: account.Console, run: showXMPP,
 		}, {
 			usage: "xmpp status", summary: "configuration and state",
@@ -36,7 +38,10 @@ func xmppFamily() family {
 			usage: "xmpp listen none", summary: "listen nowhere",
 			help:    "Takes back 'xmpp listen'. XMPP must be disabled.",
 			example: "xmpp listen none", need: need, run: func(c *call) error {
-				return c.changeXMPP(func(d *config.Document) error { d.XMPP.Listen = nil; return mayClear(d, "listening interface") })
+				return c.changeXMPP(func(d *config.Document) error {
+					d.XMPP.Listen = nil
+					return mayClear(d, "listening interface", "xmpp listen none")
+				})
 			},
 		}, {
 			usage: "xmpp certs <key> <certificate> [<bundle>]", args: []arg{keyArg, certificateArg, certificateArg}, summary: "set key and certificates",
@@ -49,7 +54,7 @@ func xmppFamily() family {
 			example: "xmpp certs none", need: need, run: func(c *call) error {
 				return c.changeXMPP(func(d *config.Document) error {
 					d.XMPP.Key, d.XMPP.Certificate, d.XMPP.Bundle = "", "", ""
-					return mayClear(d, "certificate")
+					return mayClear(d, "certificate", "xmpp certs none")
 				})
 			},
 		}, {
@@ -73,10 +78,10 @@ func xmppFamily() family {
 			},
 		}, {
 			usage: "xmpp reset", summary: "forget everything about XMPP",
-			help:    "Asks for a capital Y, then forgets domain, interfaces and certificates, all Call Bridges, chat accounts, rosters and messages of this node. Files stay.",
+			help:    "Asks for a capital Y, then forgets domain, interfaces, certificates and cluster, all Call Bridges, chat accounts, rosters and messages of this node. Files stay. A member takes itself out of its cluster first; where it cannot, it says what to type on another node.",
 			example: "xmpp reset", need: need, run: reset,
 		},
-	}, callBridgeCommands(), chatUserCommands())}
+	}, clusterCommands(), callBridgeCommands(), chatUserCommands())}
 }
 
 // domainArg is a DNS name of two labels or more, in lower case; an address of
@@ -112,20 +117,52 @@ func showXMPP(c *call) error {
 	s, err := c.XMPP.Status(c.ctx)
 	x := d.XMPP
 	rows := []row{
-		{"Enabled", strconv.FormatBool(x.Enabled)}, {"Clustered", "false"}, {"Domain", x.Domain},
+		{"Enabled", strconv.FormatBool(x.Enabled)}, {"Clustered", strconv.FormatBool(s.Clustered)}, {"Domain", x.Domain},
 		{"Listening interfaces", strings.Join(x.Listen, " ")}, {"Key file", x.Key}, {"Certificate file", x.Certificate},
-		{"CA Bundle file", x.Bundle},
+		{"CA Bundle file", x.Bundle}, {"Trust bundle", x.Cluster.Trust},
 	}
 	if err != nil {
 		c.out.rows(append(rows, row{"STATUS", "not known"})...)
 		return err
 	}
 	c.out.rows(append(rows,
-		row{"Certificate expires", dateTime(s.Expires)}, row{"Addresses", strings.Join(s.Addresses, " ")},
+		row{"Certificate expires", c.countdown(s.Expires)}, row{"Trust bundle expires", c.countdown(s.TrustExpires)}, row{"Addresses", strings.Join(s.Addresses, " ")},
 		row{"Client sessions", strconv.Itoa(s.Sessions)}, row{"Call Bridges connected", strconv.Itoa(s.Components)},
 		row{"Chat accounts", strconv.Itoa(s.Accounts)}, row{"Messages waiting", strconv.Itoa(s.Pending)},
 		row{"STATUS", statusText(x, s)})...)
+	c.expiryWarning(x.Certificate, s.Expires)
+	if x.Cluster.Trust != x.Certificate {
+		c.expiryWarning(x.Cluster.Trust, s.TrustExpires)
+	}
 	return nil
+}
+
+// countdown is a time of expiry with the whole days until then.
+func (c *call) countdown(t time.Time) string {
+	left := t.Sub(c.Now())
+	switch {
+	case t.IsZero():
+		return ""
+	case left < 0:
+		return dateTime(t) + " (EXPIRED)"
+	}
+	return fmt.Sprintf("%s (%s left)", dateTime(t), count(int(left/day), "day"))
+}
+
+const (
+	day = 24 * time.Hour
+	// expiresSoon is when an end of validity is worth a warning.
+	expiresSoon = 30 * day
+)
+
+func (c *call) expiryWarning(file string, t time.Time) {
+	switch left := t.Sub(c.Now()); {
+	case t.IsZero() || left > expiresSoon:
+	case left < 0:
+		fmt.Fprintf(c.out, "WARNING: %s\n", text(problem.New(problem.CertificateExpired, "file", file, "until", dateTime(t)+" UTC")))
+	default:
+		fmt.Fprintf(c.out, "WARNING: %s\n", text(problem.New(problem.PKISoon, "file", file, "days", strconv.Itoa(int(left/day)), "until", dateTime(t)+" UTC")))
+	}
 }
 
 func statusText(x config.XMPP, s xmppapi.Status) string {
@@ -142,9 +179,15 @@ func statusText(x config.XMPP, s xmppapi.Status) string {
 
 func setDomain(c *call) error {
 	domain := c.text(0)
+	if err := c.mayUncluster("xmpp domain " + domain); err != nil {
+		return err
+	}
 	return c.changeXMPP(func(d *config.Document) error {
 		d.XMPP.Domain = domain
-		return c.checkCerts(d)
+		if err := c.checkCerts(d); err != nil {
+			return err
+		}
+		return c.recheckTrust(d.XMPP)
 	})
 }
 
@@ -166,7 +209,10 @@ func listen(c *call) error {
 func setCerts(c *call) error {
 	return c.changeXMPP(func(d *config.Document) error {
 		d.XMPP.Key, d.XMPP.Certificate, d.XMPP.Bundle = c.text(0), c.text(1), c.text(2)
-		return c.checkCerts(d)
+		if err := c.checkCerts(d); err != nil {
+			return err
+		}
+		return c.recheckTrust(d.XMPP)
 	})
 }
 
@@ -187,23 +233,27 @@ func enable(c *call) error {
 	})
 }
 
-// mayClear refuses to take away what a running server needs.
-func mayClear(d *config.Document, what string) error {
-	if d.XMPP.Enabled {
+// mayClear refuses to take away what a running server or a cluster needs.
+func mayClear(d *config.Document, what, command string) error {
+	switch {
+	case d.XMPP.Enabled:
 		return problem.New(problem.XMPPEnabled, "what", what)
+	case d.XMPP.Cluster.Enabled:
+		return problem.New(problem.ClusterModeOn, "command", command)
 	}
 	return nil
 }
 
 func reset(c *call) error {
-	if err := c.confirm("This forgets the XMPP configuration of this node, all Call Bridges, chat accounts, rosters and messages."); err != nil {
+	if err := c.confirm(resetConsequence(c)); err != nil {
 		return err
 	}
+	stillMember := ""
 	err := c.config.Transact(func(d *config.Document) error {
 		d.XMPP = config.XMPP{}
 		return nil
-	}, func() error {
-		if _, err := c.XMPP.Reset(c.ctx); err != nil {
+	}, func() (err error) {
+		if stillMember, err = c.XMPP.Reset(c.ctx); err != nil {
 			return err
 		}
 		return c.XMPP.Reload(c.ctx)
@@ -211,7 +261,19 @@ func reset(c *call) error {
 	if err != nil {
 		return err
 	}
+	if stillMember != "" {
+		c.out.warn(problem.New(problem.ClusterStillMember, "address", stillMember))
+	}
 	return c.out.success("")
+}
+
+func resetConsequence(c *call) string {
+	forgets := "This forgets the XMPP configuration of this node, all Call Bridges, chat accounts, rosters and messages."
+	// A service that does not answer must not keep anybody from a reset.
+	if cl, err := c.XMPP.Cluster(c.ctx); err == nil && cl.Member {
+		return "This takes this node out of its cluster; the other nodes keep what they have.\n" + forgets
+	}
+	return forgets
 }
 
 // changeXMPP changes the XMPP configuration; if the server refuses it, nothing

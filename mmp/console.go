@@ -85,7 +85,7 @@ func (c *Console) run(ctx context.Context, k *call, line string, watch func(func
 	if err := c.audit(k, strings.Join(shown, " "), journal.Granted); err != nil {
 		return err
 	}
-	k.Console, k.ctx, k.values = c, ctx, values
+	k.Console, k.ctx, k.values, k.watch = c, ctx, values, watch
 	if cmd.endless {
 		watch(func(ctx context.Context) {
 			k.ctx = ctx

@@ -23,6 +23,7 @@ import (
 type testNode struct {
 	*Console
 	paths   config.Paths
+	site    *mmptest.Site
 	xmpp    *mmptest.XMPP
 	network *mmptest.Network
 	init    *mmptest.Init
@@ -32,12 +33,19 @@ var admin = account.User{Name: "admin", Role: account.Admin}
 
 func newNode(t testing.TB, dir string) *testNode {
 	t.Helper()
+	return newNodeAt(t, dir, mmptest.NewSite(), "cb1", "10.106.81.30")
+}
+
+// newNodeAt is one of several nodes that reach each other.
+func newNodeAt(t testing.TB, dir string, site *mmptest.Site, name, address string) *testNode {
+	t.Helper()
 	paths := config.FolderPaths(dir)
 	store := config.NewStore(paths.Live())
-	j := journal.New(paths.Log(), func() string { return "cb1" })
+	j := journal.New(paths.Log(), func() string { return name })
 	n := &testNode{
 		paths: paths,
-		xmpp:  &mmptest.XMPP{Config: store},
+		site:  site,
+		xmpp:  site.Add(name, address, store),
 		network: &mmptest.Network{Config: store, Hosts: map[string]netip.Addr{
 			"10.106.81.31": netip.MustParseAddr("10.106.81.31"), "cb2.tptac9.com": netip.MustParseAddr("10.106.81.31"),
 		}},
@@ -45,8 +53,12 @@ func newNode(t testing.TB, dir string) *testNode {
 	}
 	f := files.NewStore(files.Config{Dir: paths.Files(), State: dir}, files.Deps{Audit: j, InUse: func(name string) string {
 		d, err := store.Load()
-		if err == nil && (name == d.XMPP.Key || name == d.XMPP.Certificate || name == d.XMPP.Bundle) {
+		switch x := d.XMPP; {
+		case err != nil:
+		case name == x.Key || name == x.Certificate || name == x.Bundle:
 			return "xmpp certs"
+		case name == x.Cluster.Trust:
+			return "xmpp cluster trust"
 		}
 		return ""
 	}})

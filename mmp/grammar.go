@@ -242,6 +242,9 @@ type call struct {
 	values []any
 	out    *answer
 	ask    prompter
+	// watch runs a part of a command until Ctrl-C at most; that part must
+	// not prompt.
+	watch func(func(context.Context))
 	// end is set by a command that ends the session.
 	end bool
 }

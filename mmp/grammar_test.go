@@ -124,6 +124,10 @@ func TestComplete(t *testing.T) {
 func TestCompleteShowsWhatTheRolePermits(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	got := n.complete(&call{ctx: t.Context(), user: account.User{Name: "aude", Role: account.Audit}}, "xmpp ")
+	if d := cmp.Diff([]candidate{{"cluster", false}, {"status", false}}, got.candidates, cmp.AllowUnexported(candidate{})); d != "" {
+		t.Errorf("complete for audit (-want +got):\n%s", d)
+	}
+	got = n.complete(&call{ctx: t.Context(), user: account.User{Name: "aude", Role: account.Audit}}, "xmpp cluster ")
 	if len(got.candidates) != 1 || got.candidates[0].text != "status" {
 		t.Errorf("complete for audit = %v; want status alone", got.candidates)
 	}

@@ -5,20 +5,28 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"parley/mmp/mmptest"
 	"parley/services/account"
 )
 
 // TestTranscripts plays what is in testdata. There,
 //
 //	put FILE...     puts files as SFTP would
+//	nodes NAME=ADDRESS...
+//	                makes several nodes that reach each other; in what is played
+//	                the prompt says which one a line is for
+//	down NAME, up NAME
+//	                cuts a node off from the others, and takes that back
 //	log TEXT...     has a service log these
 //	play FILE       runs the lines after prompts in FILE, with the lines
 //	                "(typed) …" as what is typed at prompts, and writes the whole
@@ -35,7 +43,9 @@ func TestTranscripts(t *testing.T) {
 			if err := os.Mkdir(dir, 0o750); err != nil {
 				return err
 			}
+			env.Values["t"] = env.T()
 			env.Values["node"] = newNode(env.T().(testing.TB), dir)
+			env.Values["nodes"] = map[string]*testNode{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -43,14 +53,41 @@ func TestTranscripts(t *testing.T) {
 			"play": play,
 			"cert": cert,
 			"log":  logLines,
+			"nodes": func(ts *testscript.TestScript, _ bool, args []string) {
+				site, all := mmptest.NewSite(), map[string]*testNode{}
+				for _, a := range args {
+					name, address, _ := strings.Cut(a, "=")
+					dir := ts.MkAbs(name)
+					ts.Check(os.Mkdir(dir, 0o750))
+					all[name] = newNodeAt(ts.Value("t").(testing.TB), dir, site, name, address)
+					if status, out := all[name].exec("hostname " + name); status != 0 {
+						ts.Fatalf("%s", out)
+					}
+				}
+				maps.Copy(ts.Value("nodes").(map[string]*testNode), all)
+			},
+			"down": func(ts *testscript.TestScript, _ bool, args []string) {
+				n := ts.Value("nodes").(map[string]*testNode)[args[0]]
+				n.site.Down(n.xmpp)
+			},
+			"up": func(ts *testscript.TestScript, _ bool, args []string) {
+				n := ts.Value("nodes").(map[string]*testNode)[args[0]]
+				n.site.Up(n.xmpp)
+			},
 		},
 	})
 }
 
+// playing are the nodes of a script.
+func playing(ts *testscript.TestScript) []*testNode {
+	return append(slices.Collect(maps.Values(ts.Value("nodes").(map[string]*testNode))), ts.Value("node").(*testNode))
+}
+
 func put(ts *testscript.TestScript, _ bool, args []string) {
-	n := ts.Value("node").(*testNode)
-	for _, name := range args {
-		n.put(name, ts.ReadFile(name))
+	for _, n := range playing(ts) {
+		for _, name := range args {
+			n.put(name, ts.ReadFile(name))
+		}
 	}
 }
 
@@ -62,7 +99,7 @@ func logLines(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 var (
-	promptLine = regexp.MustCompile(`^\S+> (.*)$`)
+	promptLine = regexp.MustCompile(`^(\S+)> (.*)$`)
 	typedLine  = regexp.MustCompile(`^\(typed\) ?(.*)$`)
 	// masks are what differs from run to run.
 	masks = []struct {
@@ -77,7 +114,7 @@ var (
 )
 
 func play(ts *testscript.TestScript, _ bool, args []string) {
-	n := ts.Value("node").(*testNode)
+	nodes := ts.Value("nodes").(map[string]*testNode)
 	user, source := admin, Local
 	if who, ok := strings.CutPrefix(args[0], "user:"); ok {
 		name, role, _ := strings.Cut(who, ":")
@@ -90,6 +127,10 @@ func play(ts *testscript.TestScript, _ bool, args []string) {
 		if m == nil {
 			continue
 		}
+		n := nodes[m[1]]
+		if n == nil {
+			n = ts.Value("node").(*testNode)
+		}
 		var typed []string
 		for _, l := range lines[i+1:] {
 			if promptLine.MatchString(l) {
@@ -99,12 +140,12 @@ func play(ts *testscript.TestScript, _ bool, args []string) {
 				typed = append(typed, a[1])
 			}
 		}
-		fmt.Fprintf(ts.Stdout(), "%s%s\n", n.prompt(), m[1])
+		fmt.Fprintf(ts.Stdout(), "%s%s\n", n.prompt(), m[2])
 		var out bytes.Buffer
 		in := &typist{lines: typed, echo: &out}
-		status := n.Exec(context.Background(), user, source, m[1], in, &out, &out)
+		status := n.Exec(context.Background(), user, source, m[2], in, &out, &out)
 		if failed := strings.Contains(out.String(), "FAILURE: "); (status != 0) != failed || status > 1 {
-			ts.Fatalf("%s: exit status %d with\n%s", m[1], status, out.String())
+			ts.Fatalf("%s: exit status %d with\n%s", m[2], status, out.String())
 		}
 		text := out.String()
 		for _, m := range masks {

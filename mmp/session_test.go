@@ -12,7 +12,7 @@ import (
 	"parley/services/journal"
 )
 
-const peer = "10.0.0.9:63290"
+const remote = "10.0.0.9:63290"
 
 // session is an interactive session of admin over a fake terminal.
 type session struct {
@@ -29,7 +29,7 @@ func startSession(t *testing.T, user account.User) *session {
 		t.Fatal(err)
 	}
 	s := &session{n, newFakeTerminal(t, 100, 40), t, make(chan error, 1)}
-	go func() { s.done <- n.Interactive(t.Context(), user, peer, s.fakeTerminal) }()
+	go func() { s.done <- n.Interactive(t.Context(), user, remote, s.fakeTerminal) }()
 	return s
 }
 
@@ -115,7 +115,7 @@ func TestSessionEndsWithContext(t *testing.T) {
 	f := newFakeTerminal(t, 80, 24)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- n.Interactive(ctx, admin, peer, f) }()
+	go func() { done <- n.Interactive(ctx, admin, remote, f) }()
 	f.wait(t, "> |")
 	cancel()
 	if err := <-done; err != nil {
@@ -172,7 +172,7 @@ func TestSecretsAreNowhere(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"cb1 cli: User admin from " + peer + " issued command < xmpp callbridge add-secret cb1>: " + journal.Granted,
+		"cb1 cli: User admin from " + remote + " issued command < xmpp callbridge add-secret cb1>: " + journal.Granted,
 		"issued command < passwd …>: ", "issued command < xmpp user add …>: ", "issued command < …>: ",
 	} {
 		if !strings.Contains(log, want) {
@@ -199,7 +199,7 @@ func TestForcedChange(t *testing.T) {
 	if err != nil || !user.MustChange {
 		t.Fatalf("Lookup(admin) = %+v, %v; want that the password must be changed", user, err)
 	}
-	go func() { s.done <- n.Interactive(t.Context(), user, peer, f) }()
+	go func() { s.done <- n.Interactive(t.Context(), user, remote, f) }()
 	s.wait(t, "The password must be changed before anything else.\nNew password: |")
 	s.does("Sommer2026!\r", "again: |")
 	s.does("Winter2026!\r", "FAILURE: the two passwords are not the same; type it again\nNew password: |")
@@ -207,7 +207,7 @@ func TestForcedChange(t *testing.T) {
 	s.does("Sommer2026!\rSommer2026!\r", "SUCCESS: the password is changed\nparley> |")
 	s.does("exit\r", "exit")
 	s.ends()
-	if user, err := n.Accounts.Authenticate("admin", "Sommer2026!", peer); err != nil || user.MustChange {
+	if user, err := n.Accounts.Authenticate("admin", "Sommer2026!", remote); err != nil || user.MustChange {
 		t.Errorf("Authenticate = %+v, %v; want the new password and no change due", user, err)
 	}
 }

@@ -72,7 +72,7 @@ var wrongValues = map[string][]string{
 	"pki match <key> <certificate>":            {"pki match abhiall.key", "pki match other.key abhiall.cer", "pki match abhiall.cer abhiall.key", "pki match none.key abhiall.cer", "pki match abhiall.key notes.txt"},
 	"pki verify <certificate> <bundle> [<ca>]": {"pki verify abhiall.cer", "pki verify abhiall.cer root.cer", "pki verify expired.cer certall.cer", "pki verify none.cer certall.cer", "pki verify abhiall.key certall.cer"},
 	"pki lock <key>":                           {"pki lock", "pki lock none.key", "pki lock abhiall.cer", "pki lock a/b"},
-	"xmpp":                                     {"xmpp quark", "xmpp cluster status"},
+	"xmpp":                                     {"xmpp quark", "xmpp cluster"},
 	"xmpp status":                              {"xmpp status now"},
 	"xmpp domain <name>":                       {"xmpp domain", "xmpp domain localhost", "xmpp domain 10.1.2.3", "xmpp domain a@b.com", "xmpp domain a..com", "xmpp domain -a.com", "xmpp domain a_b.com", `xmpp domain ""`, `xmpp domain "a b.com"`, "xmpp domain [fe80::1]", "xmpp domain a.com b.com", "xmpp domain " + strings.Repeat("a", 64) + ".com"},
 	"xmpp listen <interface>...":               {"xmpp listen", "xmpp listen x", "xmpp listen c", "xmpp listen a a", "xmpp listen a none", "xmpp listen a,b", "xmpp listen a:5222"},
@@ -80,11 +80,21 @@ var wrongValues = map[string][]string{
 	"xmpp certs <key> <certificate> [<bundle>]": {"xmpp certs", "xmpp certs abhiall.key", "xmpp certs other.key abhiall.cer certall.cer", "xmpp certs abhiall.key expired.cer certall.cer",
 		"xmpp certs abhiall.key abhiall.cer disorder.cer", "xmpp certs none.key abhiall.cer", "xmpp certs abhiall.key none.cer", "xmpp certs abhiall.key abhiall.cer none.cer",
 		"xmpp certs abhiall.cer abhiall.key", "xmpp certs notes.txt abhiall.cer", "xmpp certs abhiall.key notes.txt", "xmpp certs ../x abhiall.cer", "xmpp certs abhiall.key abhiall.cer root.cer", "xmpp certs abhiall.key req.csr", "xmpp certs abhiall.key abhiall.cer certall.cer more"},
-	"xmpp certs none":                   {"xmpp certs none", "xmpp certs none none none none"},
-	"xmpp enable":                       {"xmpp enable now"},
-	"xmpp disable":                      {"xmpp disable now"},
-	"xmpp restart":                      {"xmpp restart now"},
-	"xmpp reset":                        {"xmpp reset all", "xmpp reset", "xmpp reset|y", "xmpp reset|n"},
+	"xmpp certs none": {"xmpp certs none", "xmpp certs none none none none"},
+	"xmpp enable":     {"xmpp enable now"},
+	"xmpp disable":    {"xmpp disable now"},
+	"xmpp restart":    {"xmpp restart now"},
+	"xmpp reset":      {"xmpp reset all", "xmpp reset", "xmpp reset|y", "xmpp reset|n"},
+	"xmpp cluster trust <bundle>": {"xmpp cluster trust", "xmpp cluster trust gone.crt", "xmpp cluster trust notes.txt", "xmpp cluster trust abhiall.key", "xmpp cluster trust expired-bundle.crt",
+		"xmpp cluster trust two.crt", "xmpp cluster trust foreign.cer", "xmpp cluster trust ../x", "xmpp cluster trust abhiall.cer root.cer", "xmpp cluster trust NONE", "xmpp cluster trust damaged.crt"},
+	"xmpp cluster trust none": {"xmpp cluster trust none none"},
+	"xmpp cluster enable":     {"xmpp cluster enable", "xmpp cluster enable now"},
+	"xmpp cluster disable":    {"xmpp cluster disable now"},
+	"xmpp cluster initialize": {"xmpp cluster initialize", "xmpp cluster initialize again"},
+	"xmpp cluster join <node>": {"xmpp cluster join", "xmpp cluster join 10.106.81.31", "xmpp cluster join 10.106.81.31:5223", "xmpp cluster join 10.106.81.31:", "xmpp cluster join 10.106.81", "xmpp cluster join 10.106.81.999",
+		"xmpp cluster join 0.0.0.0", "xmpp cluster join fe80::1", "xmpp cluster join -x", "xmpp cluster join a..b", "xmpp cluster join https://cb2", `xmpp cluster join ""`, `xmpp cluster join "c b"`, "xmpp cluster join cb2 cb3", "xmpp cluster join " + strings.Repeat("a", 64)},
+	"xmpp cluster remove [<node>]":      {"xmpp cluster remove", "xmpp cluster remove 10.106.81.31", "xmpp cluster remove cb2:1", "xmpp cluster remove 10.106.81", "xmpp cluster remove cb2 cb3"},
+	"xmpp cluster status":               {"xmpp cluster status all"},
 	"xmpp callbridge add <name>":        {"xmpp callbridge add", "xmpp callbridge add cb1", "xmpp callbridge add cb9.tptac9.com", `xmpp callbridge add ""`, `xmpp callbridge add "c b"`, "xmpp callbridge add a b"},
 	"xmpp callbridge add-secret <name>": {"xmpp callbridge add-secret", "xmpp callbridge add-secret cb9", "xmpp callbridge add-secret cb9|", "xmpp callbridge add-secret cb9|x", "xmpp callbridge add-secret cb1|kvgP1SRzWVabhiPVAb1", "xmpp callbridge add-secret cb9 kvgP1SRzWVabhiPVAb1"},
 	"xmpp callbridge del <name>":        {"xmpp callbridge del", "xmpp callbridge del cb9"},
@@ -100,6 +110,7 @@ func TestWrongValues(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	n.certs()
 	n.put("notes.txt", "no certificate\n")
+	n.put("damaged.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 	n.put("ben.pub", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFG5k1sJ5dV8d4cZ5mRrJ5s7bOq1m5x2o2Q0r9pQ3JqL ben@laptop\n")
 	n.put("bad.csv", "finn,Sommer2026!\ngreta\n")
 	n.put("taken.csv", "finn,Sommer2026!\nann,Sommer2026!\n")

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"parley/services/config"
@@ -19,48 +18,84 @@ import (
 	"parley/services/xmpp/xmppapi"
 )
 
-// XMPP is the twin of the XMPP service. Secrets and state changes are the same
-// in each run.
+// XMPP is the twin of the XMPP service of one node of a Site. Secrets and
+// state changes are the same in each run. The exported fields may be set
+// before the twin is used.
 type XMPP struct {
 	// Config is what Reload takes.
 	Config *config.Store
 	// Refuse, when set, is what Reload returns.
 	Refuse error
+	// Says, when set, is what Cluster returns.
+	Says *xmppapi.Cluster
+	// Version and Clock are what other nodes see; Clock is ahead of Now.
+	Version string
+	Clock   time.Duration
+	// Distrusts, when set, is why TLS of others with this node fails.
+	Distrusts string
+	// JoinSteps are what a join of this node waits for. With TooLate it
+	// succeeds although it was given up.
+	JoinSteps []JoinStep
+	TooLate   bool
+	// Expires and TrustExpires, when set, are those of Status.
+	Expires, TrustExpires time.Time
 
-	mu      sync.Mutex
-	taken   config.XMPP
-	bridges []xmppapi.CallBridge
-	users   map[string]string
-	changed int
+	// The rest is guarded by the site's mutex.
+	site          *Site
+	name, address string
+	data          *data
+	activity      string
+	taken         config.XMPP
 	// Restarts counts calls of Restart.
 	Restarts int
+}
+
+// JoinStep is a part of a join that takes some time.
+type JoinStep struct {
+	Activity string
+	Takes    time.Duration
 }
 
 var _ xmppapi.API = (*XMPP)(nil)
 
 // Fingerprint is all that changes of the state, as text.
 func (x *XMPP) Fingerprint() string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return fmt.Sprint(x.taken, x.bridges, x.users, x.Restarts)
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
+	return fmt.Sprint(x.taken, *x.data, x.Restarts)
 }
 
 // Status implements xmppapi.API.
 func (x *XMPP) Status(context.Context) (xmppapi.Status, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	s := xmppapi.Status{Running: x.taken.Enabled, State: "LEADER", LastIndex: uint64(x.changed), Accounts: len(x.users)}
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
+	s := xmppapi.Status{
+		Running: x.taken.Enabled, State: "LEADER", LastIndex: uint64(x.data.changed), Accounts: len(x.data.users),
+		Clustered: x.member(),
+	}
+	until := time.Date(2036, 11, 22, 0, 0, 0, 0, time.UTC)
 	if x.taken.Enabled {
-		s.Addresses = []string{"10.106.81.30:5222", "10.106.81.30:5223"}
-		s.Expires = time.Date(2036, 11, 22, 0, 0, 0, 0, time.UTC)
+		ip := strings.TrimSuffix(x.address, ":5222")
+		s.Addresses = []string{ip + ":5222", ip + ":5223"}
+		s.Expires = orTime(x.Expires, until)
+		if x.taken.Cluster.Trust != "" {
+			s.TrustExpires = orTime(x.TrustExpires, until)
+		}
 	}
 	return s, nil
 }
 
+func orTime(t, otherwise time.Time) time.Time {
+	if t.IsZero() {
+		return otherwise
+	}
+	return t
+}
+
 // Reload implements xmppapi.API.
 func (x *XMPP) Reload(context.Context) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
 	if x.Refuse != nil {
 		return x.Refuse
 	}
@@ -71,39 +106,16 @@ func (x *XMPP) Reload(context.Context) error {
 
 // Restart implements xmppapi.API.
 func (x *XMPP) Restart(context.Context) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
 	x.Restarts++
 	return nil
 }
 
-// Reset implements xmppapi.API.
-func (x *XMPP) Reset(context.Context) (string, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.bridges, x.users, x.changed = nil, nil, 0
-	return "", nil
-}
-
-// Cluster implements xmppapi.API.
-func (x *XMPP) Cluster(context.Context) (xmppapi.Cluster, error) { return xmppapi.Cluster{}, nil }
-
-// ClusterInitialize implements xmppapi.API.
-func (x *XMPP) ClusterInitialize(context.Context, bool) error { return nil }
-
-// ClusterJoin implements xmppapi.API.
-func (x *XMPP) ClusterJoin(context.Context, string, bool) error { return nil }
-
-// ClusterLeave implements xmppapi.API.
-func (x *XMPP) ClusterLeave(context.Context) error { return nil }
-
-// ClusterRemove implements xmppapi.API.
-func (x *XMPP) ClusterRemove(context.Context, string) error { return nil }
-
 // AddCallBridge implements xmppapi.API.
 func (x *XMPP) AddCallBridge(_ context.Context, name, secret string) (xmppapi.CallBridge, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
 	const allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-"
 	switch {
 	case name == "" || strings.Trim(name, allowed) != "":
@@ -113,33 +125,39 @@ func (x *XMPP) AddCallBridge(_ context.Context, name, secret string) (xmppapi.Ca
 	case secret != "" && (len(secret) < 8 || strings.ContainsAny(secret, " \t")):
 		return xmppapi.CallBridge{}, problem.New(problem.BridgeSecret, "name", name)
 	case secret == "":
-		secret = fmt.Sprintf("kvgP1SRzWVabhi%02dAb1", len(x.bridges)+1)
+		secret = fmt.Sprintf("kvgP1SRzWVabhi%02dAb1", len(x.data.bridges)+1)
 	}
-	x.bridges = append(x.bridges, xmppapi.CallBridge{Name: name, Secret: secret})
-	return x.bridges[len(x.bridges)-1], nil
+	if err := x.writable(); err != nil {
+		return xmppapi.CallBridge{}, err
+	}
+	x.data.bridges = append(x.data.bridges, xmppapi.CallBridge{Name: name, Secret: secret})
+	return x.data.bridges[len(x.data.bridges)-1], nil
 }
 
 func (x *XMPP) bridge(name string) int {
-	return slices.IndexFunc(x.bridges, func(b xmppapi.CallBridge) bool { return b.Name == name })
+	return slices.IndexFunc(x.data.bridges, func(b xmppapi.CallBridge) bool { return b.Name == name })
 }
 
 // DelCallBridge implements xmppapi.API.
 func (x *XMPP) DelCallBridge(_ context.Context, name string) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
 	i := x.bridge(name)
 	if i < 0 {
 		return problem.New(problem.BridgeUnknown, "name", name)
 	}
-	x.bridges = slices.Delete(x.bridges, i, i+1)
+	if err := x.writable(); err != nil {
+		return err
+	}
+	x.data.bridges = slices.Delete(x.data.bridges, i, i+1)
 	return nil
 }
 
 // CallBridges implements xmppapi.API.
 func (x *XMPP) CallBridges(context.Context) ([]xmppapi.CallBridge, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return slices.Clone(x.bridges), nil
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
+	return slices.Clone(x.data.bridges), nil
 }
 
 // AddUser implements xmppapi.API.
@@ -149,42 +167,48 @@ func (x *XMPP) AddUser(ctx context.Context, u xmppapi.Credential) error {
 
 // DelUser implements xmppapi.API.
 func (x *XMPP) DelUser(_ context.Context, name string) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if _, ok := x.users[name]; !ok {
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
+	if _, ok := x.data.users[name]; !ok {
 		return problem.New(problem.UserUnknown, "name", name)
 	}
-	delete(x.users, name)
+	if err := x.writable(); err != nil {
+		return err
+	}
+	delete(x.data.users, name)
 	return nil
 }
 
 // SetPassword implements xmppapi.API.
 func (x *XMPP) SetPassword(_ context.Context, u xmppapi.Credential) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if _, ok := x.users[u.Name]; !ok {
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
+	if _, ok := x.data.users[u.Name]; !ok {
 		return problem.New(problem.UserUnknown, "name", u.Name)
 	}
 	if u.Password == "" {
 		return problem.New(problem.UserPassword, "name", u.Name)
 	}
-	x.users[u.Name] = u.Password
+	if err := x.writable(); err != nil {
+		return err
+	}
+	x.data.users[u.Name] = u.Password
 	return nil
 }
 
 // Password returns what SetPassword and ImportUsers were given.
 func (x *XMPP) Password(name string) string {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.users[name]
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
+	return x.data.users[name]
 }
 
 // Users implements xmppapi.API.
 func (x *XMPP) Users(context.Context) ([]xmppapi.User, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
 	var us []xmppapi.User
-	for name := range x.users {
+	for name := range x.data.users {
 		us = append(us, xmppapi.User{Name: name})
 	}
 	slices.SortFunc(us, func(a, b xmppapi.User) int { return cmp.Compare(a.Name, b.Name) })
@@ -193,9 +217,9 @@ func (x *XMPP) Users(context.Context) ([]xmppapi.User, error) {
 
 // ImportUsers implements xmppapi.API.
 func (x *XMPP) ImportUsers(_ context.Context, us []xmppapi.Credential) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	next := maps.Clone(x.users)
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
+	next := maps.Clone(x.data.users)
 	if next == nil {
 		next = map[string]string{}
 	}
@@ -211,6 +235,9 @@ func (x *XMPP) ImportUsers(_ context.Context, us []xmppapi.Credential) error {
 		}
 		next[u.Name] = u.Password
 	}
-	x.users = next
+	if err := x.writable(); err != nil {
+		return err
+	}
+	x.data.users = next
 	return nil
 }
