@@ -32,7 +32,7 @@ func runXMPP(ctx context.Context, _ []string, std streams) error {
 	paths := config.AppliancePaths()
 	return xmpp.New(
 		xmpp.Config{Paths: paths, Group: state.Parley, Version: version},
-		xmpp.Deps{Config: config.NewStore(paths.Live()), Listen: network.ListenDevices, Log: log},
+		xmpp.Deps{Config: config.NewStore(paths.Live()), Listen: network.ListenDevices, Address: network.DeviceAddress, Log: log},
 	).Run(ctx)
 }
 

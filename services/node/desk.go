@@ -65,8 +65,12 @@ func NewDesk(paths config.Paths, j *journal.Journal) *Desk {
 // configuration nothing is in use: rm must work to make room.
 func (d *Desk) inUse(name string) string {
 	doc, err := d.Config.Load()
-	if err == nil && slices.Contains([]string{doc.XMPP.Key, doc.XMPP.Certificate, doc.XMPP.Bundle}, name) {
+	switch x := doc.XMPP; {
+	case err != nil || name == "":
+	case slices.Contains([]string{x.Key, x.Certificate, x.Bundle}, name):
 		return "xmpp certs"
+	case name == x.Cluster.Trust:
+		return "xmpp cluster trust"
 	}
 	return ""
 }

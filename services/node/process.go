@@ -106,7 +106,7 @@ func runOnce(ctx context.Context, cfg Config, paths config.Paths) error {
 		"init":    &control.Server{Path: paths.Socket("init"), Handler: initapi.Handler(power), Group: ownGroup, Log: log},
 		"network": net,
 		"xmpp": xmpp.New(xmpp.Config{Paths: paths, Group: ownGroup, Version: cfg.Version},
-			xmpp.Deps{Config: store, Listen: net.Listen, Log: log}),
+			xmpp.Deps{Config: store, Listen: net.Listen, Address: net.InterfaceAddress, Log: log}),
 		"sshd": desk.SSH(sshListen(cfg), log),
 	}
 	var running sync.WaitGroup

@@ -12,6 +12,9 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	// What the program under test is made of: a change has go test run anew.
+	_ "parley/services/node"
 )
 
 // parley is the program under test, built once.
@@ -145,7 +148,11 @@ func (p *program) mmp(words ...string) string {
 
 func (p *program) mmpWith(stdin string, words ...string) string {
 	p.t.Helper()
+	begun := time.Now()
 	out, status := p.try(stdin, words...)
+	if took := time.Since(begun); took > time.Second {
+		p.t.Logf("%s on %s took %v", strings.Join(words, " "), p.address, took)
+	}
 	if status != 0 {
 		p.t.Fatalf("%s: exit status %d\n%s", strings.Join(words, " "), status, out)
 	}
