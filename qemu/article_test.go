@@ -1,6 +1,7 @@
 package qemu_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -29,6 +30,8 @@ type operator struct {
 	t    *testing.T
 	host string
 	port string
+	// from calls f where the appliance can be reached from.
+	from func(f func() error) error
 }
 
 func newOperator(t *testing.T, vm *qemu.VM) *operator {
@@ -37,7 +40,7 @@ func newOperator(t *testing.T, vm *qemu.VM) *operator {
 	if err != nil {
 		t.Fatalf("the SSH port is not forwarded: %v", err)
 	}
-	return &operator{t, host, port}
+	return &operator{t, host, port, func(f func() error) error { return f() }}
 }
 
 // sshOptions make OpenSSH ask for a password and remember no host.
@@ -50,7 +53,11 @@ var sshOptions = []string{
 func (o *operator) terminal(password string) *qemu.Console {
 	o.t.Helper()
 	cmd := exec.Command("ssh", append(sshOptions, "-p", o.port, "admin@"+o.host)...)
-	f, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 40, Cols: 200})
+	var f *os.File
+	err := o.from(func() (err error) {
+		f, err = pty.StartWithSize(cmd, &pty.Winsize{Rows: 40, Cols: 200})
+		return err
+	})
 	if err != nil {
 		o.t.Fatalf("start ssh: %v", err)
 	}
@@ -134,11 +141,13 @@ func (o *operator) programIn(dir, name string, args ...string) (output string, s
 	cmd := exec.CommandContext(ctx, "sshpass", append([]string{"-e", name}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "SSHPASS="+adminPassword)
-	out, err := cmd.CombinedOutput()
-	if err != nil && cmd.ProcessState == nil {
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := o.from(cmd.Start); err != nil {
 		o.t.Fatalf("%s: %v", name, err)
 	}
-	return string(out), cmd.ProcessState.ExitCode()
+	_ = cmd.Wait() // the exit status tells
+	return out.String(), cmd.ProcessState.ExitCode()
 }
 
 // appliance is a VM with a state disk whose SSH and XMPP ports are forwarded.
@@ -152,11 +161,14 @@ func appliance(t *testing.T) qemu.Config {
 // firstLogin sets the admin's password on a console that shows a login prompt.
 func firstLogin(t *testing.T, c *qemu.Console) {
 	t.Helper()
+	// Three that boot at once, beside other tests, take their time.
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
 	for _, step := range [][2]string{
 		{"login: ", "admin"}, {"Password: ", "admin"},
 		{"New password: ", adminPassword}, {"again: ", adminPassword},
 	} {
-		if _, _, err := c.Expect(t.Context(), step[0]); err != nil {
+		if _, _, err := c.Expect(ctx, step[0]); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.SendLine(step[1]); err != nil {
@@ -319,16 +331,24 @@ func component(t *testing.T, vm *qemu.VM, ca, secret string) {
 	})
 }
 
+// kills is how often a test kills QEMU: usual times, or what PARLEY_KILLS says.
+func kills(t *testing.T, usual int) int {
+	t.Helper()
+	s := os.Getenv("PARLEY_KILLS")
+	if s == "" {
+		return usual
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil {
+		t.Fatalf("PARLEY_KILLS: %v", err)
+	}
+	return n
+}
+
 // TestAcknowledgedMessagesOutliveQEMU kills QEMU during writes, again and
 // again: the appliance boots, fsck mends, and no acknowledged message is lost.
 func TestAcknowledgedMessagesOutliveQEMU(t *testing.T) {
-	rounds := 2
-	if s := os.Getenv("PARLEY_KILLS"); s != "" {
-		var err error
-		if rounds, err = strconv.Atoi(s); err != nil {
-			t.Fatalf("PARLEY_KILLS: %v", err)
-		}
-	}
+	rounds := kills(t, 2)
 	ctx := qemutest.Context(t)
 	cfg := appliance(t)
 	vm := qemutest.Start(t, ctx, cfg)

@@ -22,7 +22,7 @@ const (
 func boot(t *testing.T, ctx context.Context, vm *qemu.VM) time.Duration {
 	t.Helper()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Minute)
 	defer cancel()
 	if _, _, err := vm.Console().Expect(ctx, loginPrompt); err != nil {
 		t.Fatal(err)

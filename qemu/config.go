@@ -45,11 +45,14 @@ type Forward struct {
 	Guest uint16
 }
 
-// NIC is a network card on a user-mode network of its own.
+// NIC is a network card, on a user-mode network of its own unless Socket is
+// given.
 type NIC struct {
-	// MAC may be empty: QEMU then chooses, the same for each start.
+	// MAC may be empty: QEMU then chooses, the same for each start and VM.
 	MAC      string
 	Forwards []Forward
+	// Socket is a port of a switch, see package lan. There are no Forwards then.
+	Socket string
 }
 
 // Config describes a VM. The zero value of each field is usable, but for ISO.
@@ -59,6 +62,10 @@ type Config struct {
 	Firmware Firmware
 	// StateDisk is a raw disk image; none when empty.
 	StateDisk string
+	// NoFlush leaves out this machine's own flushes of the state disk. What the
+	// guest has written outlives a killed QEMU all the same, but not a power
+	// cut of this machine.
+	NoFlush   bool
 	MemoryMiB int
 	CPUs      int
 	// NICs in PCI order.
@@ -92,7 +99,8 @@ func (cfg Config) withDefaults() Config {
 	// assignPorts fills in ports; the caller's slices stay as they are.
 	nics := make([]NIC, len(cfg.NICs))
 	for i, n := range cfg.NICs {
-		nics[i] = NIC{MAC: n.MAC, Forwards: append([]Forward(nil), n.Forwards...)}
+		nics[i] = n
+		nics[i].Forwards = append([]Forward(nil), n.Forwards...)
 	}
 	cfg.NICs = nics
 	return cfg
@@ -215,8 +223,12 @@ func (cfg Config) arguments(ep endpoints) []string {
 			"-device", device+",drive=iso,bootindex=1")
 	}
 	if cfg.StateDisk != "" {
+		drive := "if=none,id=state,format=raw,discard=unmap,file=" + escape(cfg.StateDisk)
+		if cfg.NoFlush {
+			drive += ",cache=unsafe"
+		}
 		args = append(args,
-			"-drive", "if=none,id=state,format=raw,discard=unmap,file="+escape(cfg.StateDisk),
+			"-drive", drive,
 			"-device", "virtio-blk-pci,drive=state")
 	}
 	for i, nic := range cfg.NICs {
@@ -234,6 +246,9 @@ func (cfg Config) arguments(ep endpoints) []string {
 
 func (n NIC) arguments(i int) []string {
 	netdev := "user,id=net" + strconv.Itoa(i)
+	if n.Socket != "" {
+		netdev = fmt.Sprintf("stream,id=net%d,server=off,addr.type=unix,addr.path=%s", i, escape(n.Socket))
+	}
 	for _, f := range n.Forwards {
 		host, port, _ := net.SplitHostPort(f.Host)
 		netdev += fmt.Sprintf(",hostfwd=tcp:%s:%s-:%d", host, port, f.Guest)
