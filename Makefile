@@ -14,7 +14,7 @@ PACKAGES := ca-certificates dpkg e2fsck-static grub-common grub-efi-amd64-bin gr
 	mtools ovmf qemu-system-x86 tzdata xorriso zstd
 
 # And for the tests: clients and tools that we did not write.
-TEST_PACKAGES := dnsmasq-base e2fsprogs gcc go-sendxmpp iproute2 iputils-ping libc6-dev openssh-client openssl \
+TEST_PACKAGES := dnsmasq-base e2fsprogs gcc go-sendxmpp iproute2 iputils-ping libc6-dev nftables openssh-client openssl \
 	putty-tools python3-aioxmpp python3-slixmpp sshpass
 
 SOURCES := go.mod go.sum $(shell find cmd image init mmp qemu services -type f \
@@ -83,14 +83,35 @@ lint: ## staticcheck
 test-boot: check-go $(ISO) ## boot the image: firmware, disks, power, the article, real clients
 	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_BOOT_LOGS=$(CURDIR)/$(BUILD)/logs $(GO) test -count=1 -p 1 -timeout 20m -v ./qemu/... ./init
 
+.PHONY: test-article
+test-article: check-go $(ISO) ## the article on three VMs with a certificate each, and power cuts of three leaders
+	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_BOOT_LOGS=$(CURDIR)/$(BUILD)/logs PARLEY_ARTICLE=each PARLEY_KILLS=3 $(GO) test -count=1 -timeout 20m -v -run ArticleClusterOfThree ./qemu
+
 .PHONY: power-cuts
 power-cuts: check-go $(ISO) ## kill QEMU ten times during writes: nothing acknowledged is lost
 	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_KILLS=10 $(GO) test -count=1 -timeout 30m -v -run OutliveQEMU ./qemu
 
 .PHONY: bench
-bench: check-go ## benchmarks: scanner, store, router, memory of an idle session
+bench: check-go ## benchmarks: scanner, store, router, memory of an idle session; what three nodes carry, and how fast
 	$(GO) test -run '^$$' -bench . -benchmem ./services/xmpp/stream ./services/xmpp/store ./services/xmpp/router
 	$(GO) test -run '^$$' -bench IdleSession -benchtime 1x ./services/xmpp/edge
+	PARLEY_BENCH=1 $(GO) test -count=1 -v -run '^(TestThroughput|TestLatency)$$' ./services/xmpp/faults
+
+FAULTS_TIME ?= 30m
+# Drawn where it is not given; NODES may be 5, and FAULTS names some, with commas.
+SEED   ?=
+NODES  ?=
+FAULTS ?=
+
+.PHONY: faults
+faults: check-go ## break a cluster for FAULTS_TIME (30m) from SEED while clients chat: nothing acknowledged is lost
+	FAULTS_TIME='$(FAULTS_TIME)' SEED='$(SEED)' NODES='$(NODES)' FAULTS='$(FAULTS)' $(GO) test -count=1 -timeout 0 -v -run '^TestFaults$$' ./services/xmpp/faults
+
+GAPS ?= 50
+
+.PHONY: gaps
+gaps: check-go ## lose the leader GAPS (50) times in each way, and measure the gap in delivery
+	GAPS='$(GAPS)' $(GO) test -count=1 -timeout 0 -v -run '^TestGaps$$' ./services/xmpp/faults
 
 FUZZTIME ?= 30s
 
