@@ -118,7 +118,7 @@ type Leader interface {
 	// has lost what H covers, and all deliveries after it go to e. The edge
 	// that has had it is told End with conflict. ErrNoSession where there is
 	// none, or not of that account; ErrCount where H covers more than was
-	// delivered, and the session is left alone.
+	// delivered, and a detached session is ended: its numbers mean nothing.
 	Resume(ctx context.Context, r Resume, e Edge) (Session, error)
 	// Send hands over the peer's stanza number seq, counted from 1 without
 	// a gap, resumptions included. The leader sets from. The element belongs

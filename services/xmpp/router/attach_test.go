@@ -549,8 +549,6 @@ func TestAttachReplaces(t *testing.T) {
 	})
 }
 
-// The client of an orphan may have more than the mirror that announced it: no
-// number is given before it is known how much.
 // A client that knows of more deliveries than the leader must not come to be
 // taken for one that has what was delivered since.
 func TestResumeAheadIsFinal(t *testing.T) {
@@ -582,6 +580,8 @@ func TestResumeAheadIsFinal(t *testing.T) {
 	})
 }
 
+// The client of an orphan may have more than the mirror that announced it: no
+// number is given before it is known how much.
 func TestOrphan(t *testing.T) {
 	message := func(id string) []byte { return []byte("<message id='" + id + "'/>") }
 	orphaned := func(t *testing.T, settled bool, f func(w *world, m *memory, s link.Session, bob *peer)) {
