@@ -20,6 +20,7 @@ import (
 	"parley/services/files"
 	"parley/services/pki"
 	"parley/services/problem"
+	"parley/services/xmpp/store"
 	"parley/services/xmpp/xmppapi"
 )
 
@@ -431,4 +432,43 @@ func TestInitializeAgain(t *testing.T) {
 	}
 	awaitServed(t, ms...)
 	awaitMembers(t, ms...)
+}
+
+// What a leader says to a node that asks whether it may join.
+func TestCheckJoin(t *testing.T) {
+	m := newCluster(t, 1)[0]
+	if _, err := m.AddCallBridge(t.Context(), "cb1", "kvgP1SRzWVabhiPVAb1"); err != nil {
+		t.Fatal(err)
+	}
+	same := digest(store.CallBridge{Name: "cb1", Secret: "kvgP1SRzWVabhiPVAb1"})
+	other := digest(store.CallBridge{Name: "cb1", Secret: "uBiLLdIU8vVqj86CAb1"})
+	tests := []struct {
+		name   string
+		change func(*joinRequest)
+		want   problem.Code
+		in     string
+	}{
+		{"another domain", func(r *joinRequest) { r.Hello.Domain = "example.org" }, problem.ClusterDomain, "example.org"},
+		{"another protocol", func(r *joinRequest) { r.Hello.Protocol, r.Hello.Version = protocol+1, "9.1" }, problem.ClusterVersion, "9.1"},
+		{"a slow clock", func(r *joinRequest) { r.Hello.Time = r.Hello.Time.Add(-95 * time.Second) }, problem.ClusterClock, "95 s"},
+		{"a fast clock", func(r *joinRequest) { r.Hello.Time = r.Hello.Time.Add(95 * time.Second) }, problem.ClusterClock, "s from"},
+		{"another secret", func(r *joinRequest) { r.Bridges = map[string]string{"cb1": other} }, problem.ClusterSecret, "cb1"},
+		{"a bridge that the cluster has not", func(r *joinRequest) { r.Bridges = map[string]string{"cb9": same} }, problem.ClusterSecret, "cb9"},
+		{"no way back", func(r *joinRequest) { r.Bridges = map[string]string{"cb1": same} }, problem.ClusterBack, "127.0.0.99:5222"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			req := joinRequest{Node: "cb1", Hello: m.hello(m.core)}
+			req.Hello.ID, req.Hello.Address = "new", "127.0.0.99:5222"
+			tt.change(&req)
+			before := m.core.State().LastIndex
+			_, err := m.checkJoin(t.Context(), m.core, req)
+			if problem.CodeOf(err) != tt.want || !strings.Contains(problem.Text(err), tt.in) {
+				t.Errorf("checkJoin = %s; want %s with %q", problem.Text(err), tt.want, tt.in)
+			}
+			if now := m.core.State().LastIndex; now != before {
+				t.Errorf("the log went from %d to %d", before, now)
+			}
+		})
+	}
 }

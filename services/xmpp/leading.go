@@ -55,7 +55,7 @@ type leading struct {
 func newLeading(s *Server, c *core, d *doors) *leading {
 	return &leading{
 		server: s, core: c, doors: d, log: s.log, losses: make(chan string, 4),
-		open: c.peers == nil, unserved: time.Now(), tending: make(chan struct{}, 1),
+		open: c.peers == nil, unserved: time.Now(), asked: time.Now(), tending: make(chan struct{}, 1),
 	}
 }
 
@@ -70,7 +70,7 @@ const (
 func (l *leading) run(ctx context.Context) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
-	defer l.stopRouter()
+	defer func() { l.takeRouter()() }()
 	var changes sync.WaitGroup
 	defer changes.Wait()
 	for {
@@ -88,20 +88,8 @@ func (l *leading) run(ctx context.Context) {
 		if l.core.peers != nil {
 			l.core.peers.SetMembers(others(st))
 			l.detect(ctx, st)
-			select {
-			case l.tending <- struct{}{}:
-				ask := !st.Ready && l.core.isMember() && !l.unserved.IsZero() && time.Since(l.unserved) > evictedAfter && time.Since(l.asked) > evictedAfter
-				if ask {
-					l.asked = time.Now()
-				}
-				changes.Go(func() {
-					if ask {
-						l.ask(ctx, st)
-					}
-					l.tend(ctx, st)
-					<-l.tending
-				})
-			default:
+			if l.core.isMember() {
+				l.care(ctx, st, &changes)
 			}
 			l.gate()
 		}
@@ -115,6 +103,29 @@ func (l *leading) run(ctx context.Context) {
 			l.refused(ctx, addr)
 		}
 	}
+}
+
+// care starts what may take a while and must not hold run up: as the leader
+// the members are tended, without one this node asks whether it is one still.
+// There is one at a time.
+func (l *leading) care(ctx context.Context, st store.State, changes *sync.WaitGroup) {
+	select {
+	case l.tending <- struct{}{}:
+	default:
+		return
+	}
+	do := l.tend
+	if !st.Ready {
+		do = func(context.Context, store.State) {}
+		// Its relay may still be attached: only Raft knows that it is left out.
+		if time.Since(st.Contact) > evictedAfter && time.Since(l.asked) > evictedAfter {
+			l.asked, do = time.Now(), l.ask
+		}
+	}
+	changes.Go(func() {
+		do(ctx, st)
+		<-l.tending
+	})
 }
 
 func others(st store.State) (ms []peer.Member) {
@@ -134,22 +145,22 @@ func (l *leading) follow(st store.State) {
 			lead.Others = append(lead.Others, m.Addr)
 		}
 	}
-	r := l.current()
+	r, last := l.current(), func() {}
 	switch {
 	case st.Ready && r != nil && l.term == st.Term:
 		lead.Local, lead.ID = r, st.ID
 	case st.Ready:
-		l.stopRouter()
-		r = l.startRouter(st.Term)
-		lead.Local, lead.ID = r, st.ID
+		last = l.takeRouter()
+		lead.Local, lead.ID = l.startRouter(st.Term), st.ID
 	case st.LeaderID == st.ID:
 		// It leads and does not yet know what is committed.
 		lead.ID, lead.Addr = "", ""
 	}
-	l.doors.relay.Lead(lead)
 	if !st.Ready {
-		l.stopRouter()
+		last = l.takeRouter()
 	}
+	l.doors.relay.Lead(lead)
+	last()
 }
 
 func (l *leading) current() *router.Router {
@@ -173,16 +184,21 @@ func (l *leading) startRouter(term uint64) *router.Router {
 	return r
 }
 
-func (l *leading) stopRouter() {
+// takeRouter takes the router away from this node's callers; the func stops
+// it.
+func (l *leading) takeRouter() (stop func()) {
 	if l.stop == nil {
-		return
+		return func() {}
 	}
 	l.mu.Lock()
 	l.router = nil
 	l.mu.Unlock()
-	l.stop()
-	<-l.stopped
+	cancel, stopped := l.stop, l.stopped
 	l.stop = nil
+	return func() {
+		cancel()
+		<-stopped
+	}
 }
 
 // gate shuts clients out of a node that has had no leader for a while, lest

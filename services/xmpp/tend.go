@@ -13,9 +13,6 @@ const caughtUp = 256
 // tend is the leader's care for the members: learners that have caught up get
 // their vote, and addresses that have changed are told to all.
 func (l *leading) tend(ctx context.Context, st store.State) {
-	if !st.Ready {
-		return
-	}
 	peers := l.core.peers.Peers()
 	for _, m := range st.Members {
 		addr := l.core.address()
