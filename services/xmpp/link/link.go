@@ -147,8 +147,9 @@ type Announcer interface {
 	Attach(s Session, e Edge)
 	// Lost says that the node of e is gone or not to be reached: its
 	// sessions are detached, those too that cannot be resumed, for a short
-	// grace in which their relay may come back and attach them.
-	Lost(e Edge)
+	// grace in which their relay may come back and attach them. Until then
+	// to, if not nil, is told of them in e's place.
+	Lost(e Edge, to Keeper)
 	// Settled says that no node is waited for any more that may attach
 	// sessions. Until then the leader holds back what is sent (not what is
 	// attached), lest it takes somebody for absent.
@@ -171,6 +172,14 @@ type Edge interface {
 	// End closes the session's stream with a stream error (a condition of
 	// RFC 6120 §4.9.3). The leader has already forgotten the session.
 	End(ref Ref, condition string)
+}
+
+// Keeper is the edge of the leader's own node, to which sessions are left whose
+// node is lost: what only the leader knew would be lost with it.
+type Keeper interface {
+	Edge
+	// Keep takes a detached session; calls for it follow.
+	Keep(s Session)
 }
 
 // Item numbers a durable message that waits for its recipient, in the order of

@@ -107,7 +107,7 @@ func (*switchboard) Enable(link.Ref, link.Enable)   {}
 func (*switchboard) Delivered(link.Ref, uint64)     {}
 func (*switchboard) Close(link.Ref)                 {}
 func (*switchboard) Attach(link.Session, link.Edge) {}
-func (*switchboard) Lost(link.Edge)                 {}
+func (*switchboard) Lost(link.Edge, link.Keeper)    {}
 func (*switchboard) Settled()                       {}
 
 // sink is an edge whose clients take all at once.

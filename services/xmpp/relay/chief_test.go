@@ -331,14 +331,21 @@ func (c *chief) Attach(s link.Session, e link.Edge) {
 	})
 }
 
-func (c *chief) Lost(e link.Edge) {
+func (c *chief) Lost(e link.Edge, to link.Keeper) {
 	c.put(func() {
 		c.mu.Lock()
 		c.lost++
 		c.mu.Unlock()
 		for _, s := range c.sessions {
-			if s.edge == e {
-				s.Detached = true
+			if s.edge != e {
+				continue
+			}
+			s.Detached = true
+			if to != nil {
+				s.edge = to
+				state := s.Session
+				state.Queue = slices.Clone(s.Queue)
+				to.Keep(state)
 			}
 		}
 	})

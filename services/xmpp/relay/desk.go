@@ -37,7 +37,7 @@ type desk struct {
 	asking sync.WaitGroup
 }
 
-var _ link.Edge = (*desk)(nil)
+var _ link.Keeper = (*desk)(nil)
 
 func newDesk(g *reign, limit int, emit func(message), ready func()) *desk {
 	d := &desk{reign: g, emit: emit, ready: ready, limit: limit, wake: make(chan struct{}, 1), asked: map[uint64]context.CancelFunc{}}
@@ -217,6 +217,9 @@ func (d *desk) Confirm(ref link.Ref, seq uint64) { d.emit(message{kind: kConfirm
 
 // Memo implements link.Edge.
 func (d *desk) Memo(ref link.Ref, memo []byte) { d.emit(message{kind: kMemo, ref: ref, bytes: memo}) }
+
+// Keep implements link.Keeper. Only the desk of the leader's own node is one.
+func (d *desk) Keep(s link.Session) { d.emit(message{kind: kKeep, session: &s}) }
 
 // End implements link.Edge.
 func (d *desk) End(ref link.Ref, condition string) {

@@ -63,6 +63,8 @@ func (r *Relay) join(l *lane, lead *Leadership) bool {
 	now := time.Now()
 	l.lost = make(chan struct{})
 	r.lane, r.since = l, now
+	close(r.joined)
+	r.joined = make(chan struct{})
 	clear(r.early)
 	if r.held.instance != l.instance {
 		r.adopt(now)
@@ -159,6 +161,7 @@ func (r *Relay) leadHere(ctx context.Context, lead Leadership, g *reign, changed
 		l.up = func(m *message) { d.put(*m) }
 		r.mu.Lock()
 		ok := r.join(l, &lead)
+		g.desk = d
 		r.mu.Unlock()
 		if !ok {
 			return
@@ -235,6 +238,8 @@ func (r *Relay) heed(m *message) error {
 		r.drop(m.ref)
 	case kRevive:
 		r.revive(m.ref)
+	case kKeep:
+		r.keep(m.session)
 	case kMirrorBegin, kMirrorWhole, kMirrorDrop, kMirrorBeat:
 		r.held.mark(m, r.lane.instance, time.Now())
 	case kDeliver, kConfirm, kMemo, kEnd:
@@ -337,6 +342,15 @@ func (r *Relay) revive(ref link.Ref) {
 			r.record(message{kind: kDelivered, ref: ref, n: s.delivered})
 		}
 	}
+}
+
+// keep takes in a session of a node that the leader has lost. The caller holds
+// mu.
+func (r *Relay) keep(state *link.Session) {
+	s := newSession(*state, time.Now())
+	s.detached, s.gen = s.since, kept
+	r.sessions[s.Ref.ID] = s
+	r.record(message{kind: kAttach, session: s.state()})
 }
 
 // part ends a session by its last call. The caller holds mu.

@@ -133,6 +133,53 @@ func TestFollowerDies(t *testing.T) {
 	})
 }
 
+// The sessions of a node that died outlive the leader too that knew of them.
+func TestKept(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		then func(w *world)
+		// at is where the client comes back.
+		at string
+	}{
+		{"leader gives way", func(w *world) { w.elect("c") }, "c"},
+		{"leader gives way twice", func(w *world) { w.elect("c"); w.attached("a"); w.elect("a") }, "c"},
+		{"leader dies", func(w *world) { w.synced("a"); w.node("a").kill(); w.elect("c") }, "c"},
+		{"leader is started again", func(w *world) { w.elect("c"); w.attached("a"); w.node("a").kill(); w.node("a").start(); w.tell("c") }, "a"},
+		{"its node is started again", func(w *world) { w.node("b").start(); w.tell("a"); w.attached("b"); w.elect("b") }, "b"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, 3)
+				w.elect("a")
+				ada, bob, eve := w.client("ada", "a"), w.client("bob", "b"), w.client("eve", "c")
+				w.attached("b", "c")
+				chat(5, ada, bob, eve)
+				w.node("b").kill()
+				w.wait("loss of b", func() bool {
+					c := w.node("a").chief
+					c.mu.Lock()
+					defer c.mu.Unlock()
+					return c.lost == 1
+				})
+				for range 5 {
+					eve.send("bob")
+				}
+				tc.then(w)
+				if err := bob.resume(tc.at); err != nil {
+					t.Fatalf("bob resumes: %v", err)
+				}
+				if ada.node == nil {
+					if err := ada.resume("c"); err != nil {
+						t.Fatalf("ada resumes: %v", err)
+					}
+				}
+				chat(5, bob, eve)
+				w.done(ada, bob, eve)
+			})
+		})
+	}
+}
+
 func TestSlowMirrorIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 3)

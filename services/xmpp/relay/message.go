@@ -41,6 +41,7 @@ const (
 	kEnd
 	kDrop
 	kRevive
+	kKeep
 
 	kMirrorBegin
 	kMirrorWhole
@@ -79,7 +80,7 @@ var fields = [...]string{
 	kAttach: "snm", kAttachEnd: "", kOpen: "nrwjt", kResume: "nrjm", kCancel: "n",
 	kEnable: "re", kSend: "rnb", kDelivered: "rn", kDetach: "r", kClose: "r",
 	kOpened: "nrjft", kResumed: "nsft", kPassed: "n",
-	kDeliver: "rnib", kConfirm: "rn", kMemo: "rb", kEnd: "rt", kDrop: "r", kRevive: "r",
+	kDeliver: "rnib", kConfirm: "rn", kMemo: "rb", kEnd: "rt", kDrop: "r", kRevive: "r", kKeep: "s",
 	kMirrorBegin: "n", kMirrorWhole: "", kMirrorDrop: "", kMirrorBeat: "n", kMirrorAck: "nm",
 }
 

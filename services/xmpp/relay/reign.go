@@ -25,8 +25,9 @@ type reign struct {
 	// links belong to the relay's lock: one for each node that is or was
 	// connected last.
 	links map[string]*served
-	// own says that this node's relay has attached; relay's lock.
-	own bool
+	// own says that this node's relay has attached by desk; relay's lock.
+	own  bool
+	desk *desk
 
 	// attaching makes the attachments of different desks follow one another.
 	// It is held while the leader is called.

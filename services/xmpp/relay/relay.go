@@ -103,8 +103,10 @@ type Relay struct {
 	stop    chan struct{} // closed with stopped
 	lane    *lane
 	reign   *reign
-	// since is when the relay got or lost its lane.
-	since time.Time
+	// since is when the relay got or lost its lane, joined is closed when it
+	// gets the next.
+	since  time.Time
+	joined chan struct{}
 
 	sessions map[link.SessionID]*session
 	// parting are closed sessions that the leader may not know to be so.
@@ -137,7 +139,7 @@ func New(cfg Config, deps Deps) *Relay {
 	rand.Read(instance[:])
 	return &Relay{
 		cfg: cfg, deps: deps, log: deps.Log.With("component", "relay"), instance: binary.BigEndian.Uint64(instance[:]),
-		made: time.Now(), changed: make(chan struct{}), stop: make(chan struct{}), since: time.Now(),
+		made: time.Now(), changed: make(chan struct{}), stop: make(chan struct{}), since: time.Now(), joined: make(chan struct{}),
 		sessions: map[link.SessionID]*session{}, parting: map[link.SessionID]*parting{}, moved: map[link.SessionID]*session{},
 		asks: map[uint64]*ask{}, early: map[link.SessionID][]message{},
 		backup: newBackup(),
@@ -229,6 +231,26 @@ func (r *Relay) Served() (bool, time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.lane != nil, r.since
+}
+
+// Moved waits until this node's sessions are announced to a leader that it has
+// had only since then.
+func (r *Relay) Moved(ctx context.Context, then time.Time) error {
+	for {
+		r.mu.Lock()
+		moved, joined := r.lane != nil && r.since.After(then), r.joined
+		r.mu.Unlock()
+		if moved {
+			return nil
+		}
+		select {
+		case <-joined:
+		case <-r.stop:
+			return link.ErrNoLeader
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // Sessions counts those that are connected to this node.

@@ -5,6 +5,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"parley/services/xmpp/link"
 )
 
 // served is the connection of another node's relay to this one, whose node
@@ -78,9 +80,13 @@ func (r *Relay) Serve(ctx context.Context, conn net.Conn, from string) {
 	if !over && r.backup.to == s {
 		r.choose(time.Now())
 	}
+	var keeper link.Keeper
+	if g.desk != nil {
+		keeper = g.desk
+	}
 	r.mu.Unlock()
 	if !over {
-		g.local.Lost(d)
+		g.local.Lost(d, keeper)
 	}
 }
 

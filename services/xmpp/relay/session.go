@@ -2,6 +2,7 @@ package relay
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -26,12 +27,16 @@ type session struct {
 	// detached is when it was.
 	detached time.Time
 	// orphan: its node was the leader and is lost. gen tells the newer of
-	// two mirrors of it.
+	// two mirrors of it; 0 is the node's own.
 	orphan bool
 	gen    uint64
 	// moved is when another connection took the session, zero not.
 	moved time.Time
 }
+
+// kept is the gen of a session that the leader itself has left to its node: no
+// mirror's copy is newer.
+const kept = math.MaxUint64
 
 // sent is a stanza on its way.
 type sent struct {

@@ -45,7 +45,7 @@ func samples() []message {
 		{kind: kResumed, n: 5, session: session}, {kind: kResumed, n: 5, fault: faultLink, text: string(link.ErrCount)},
 		{kind: kPassed, n: 100}, {kind: kDeliver, ref: ref, n: 10, item: 11, bytes: []byte("<presence/>")},
 		{kind: kConfirm, ref: ref, n: 12}, {kind: kMemo | mirrored, ref: ref, bytes: []byte("memo")},
-		{kind: kEnd, ref: ref, text: "conflict"}, {kind: kDrop, ref: ref}, {kind: kRevive, ref: ref},
+		{kind: kEnd, ref: ref, text: "conflict"}, {kind: kDrop, ref: ref}, {kind: kRevive, ref: ref}, {kind: kKeep, session: session},
 		{kind: kMirrorBegin, n: 2}, {kind: kMirrorWhole}, {kind: kMirrorDrop}, {kind: kMirrorBeat, n: 1}, {kind: kMirrorAck, n: 2, m: 3},
 	}
 }

@@ -73,15 +73,20 @@ func (r *Router) detach(s *session) {
 	}
 }
 
-// lost detaches all sessions of an edge that cannot be reached; it is not
-// called any more.
-func (r *Router) lost(e link.Edge) {
+// lost detaches all sessions of an edge that cannot be reached, and leaves them
+// to the keeper; the edge is not called any more. Their lease stays: it is
+// their relay's, should that come back.
+func (r *Router) lost(l *loss) {
 	for _, s := range r.sessions {
-		if s.edge == e {
-			s.edge = nil
-			if !s.detached {
-				r.away(s)
-			}
+		if s.edge != l.edge {
+			continue
+		}
+		if !s.detached {
+			r.away(s)
+		}
+		if s.edge, s.kept = nil, l.to != nil; s.kept {
+			s.edge = l.to
+			l.to.Keep(s.state())
 		}
 	}
 }
@@ -95,7 +100,7 @@ func (r *Router) expire() {
 		case s.until.After(now):
 			r.absent.waitFor(s)
 			continue
-		case s.edge == nil:
+		case s.edge == nil || s.kept:
 			// Its relay may come back and send again what it had sent: the
 			// numbers are left to the sweep.
 			s.numbered = false

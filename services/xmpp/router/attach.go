@@ -119,9 +119,10 @@ func (r *Router) attachAgain(s *session, st *link.Session, m memo, e link.Edge) 
 	}
 	r.delivered(s, min(had, common))
 	s.ref, s.edge = st.Ref, nil
-	if edge != nil && edge != e && !same {
+	if edge != nil && edge != e && (!same || s.kept) {
 		edge.End(old, "conflict")
 	}
+	s.kept = false
 	if st.Enabled {
 		s.enabled, s.enable = true, st.Enable
 	}

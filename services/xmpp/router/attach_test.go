@@ -79,7 +79,7 @@ func TestAttachObjections(t *testing.T) {
 		inMemory(t, newMemory("ada"), func(t *testing.T, w *world) {
 			w.r.Settled()
 			p := w.attach(ada)
-			w.r.Lost(p)
+			w.r.Lost(p, nil)
 			if err := w.r.EndAccount(t.Context(), "ada"); err != nil {
 				t.Fatal(err)
 			}
@@ -477,8 +477,8 @@ func TestLost(t *testing.T) {
 		cb := w.attach(attached("cb1.example.com", memo{}))
 		synctest.Wait()
 		lease := ada.memo
-		w.r.Lost(ada)
-		w.r.Lost(cb)
+		w.r.Lost(ada, nil)
+		w.r.Lost(cb, nil)
 		bob.send("<iq type='get' id='q' to='ada@example.com/a'><query xmlns='x'/></iq>")
 		bob.send("<message to='ada@example.com' id='1'/>")
 		bob.send("<message to='cb1.example.com' id='2'/>")
@@ -502,7 +502,7 @@ func TestLost(t *testing.T) {
 			t.Errorf("a component that has not come back: bob got %v", got)
 		}
 		// It stays away for longer than the grace, and comes back yet.
-		w.r.Lost(back)
+		w.r.Lost(back, nil)
 		time.Sleep(lostGrace)
 		if got := bob.now(); !slices.Equal(got, []string{gone}) {
 			t.Errorf("bob got %v", got)
@@ -513,6 +513,82 @@ func TestLost(t *testing.T) {
 		}
 	})
 }
+
+// A lost node's sessions are left to the leader's own, which is told what comes
+// for them until their relay, or their client, is back.
+func TestKept(t *testing.T) {
+	m := newMemory("ada", "bob")
+	m.befriend("ada", "bob")
+	for _, tc := range []struct {
+		name string
+		// back ends the keeping, and returns who is told from then on.
+		back func(t *testing.T, w *world, s link.Session, lease []byte) *peer
+		// ended is what the keeper is told, and bob how many presences.
+		ended string
+		bob   int
+	}{
+		{"its relay is back", func(t *testing.T, w *world, s link.Session, lease []byte) *peer {
+			s.Memo = lease
+			return w.attach(s)
+		}, "conflict", 0},
+		{"its client resumes elsewhere", func(t *testing.T, w *world, s link.Session, _ []byte) *peer {
+			p := &peer{w: w, jid: s.JID, ref: link.Ref{ID: s.Ref.ID, Epoch: s.Ref.Epoch + 1}}
+			got, err := w.r.Resume(t.Context(), link.Resume{ID: s.Ref.ID, Account: s.JID, H: 0}, p)
+			if err != nil || len(got.Queue) != 1 {
+				t.Fatalf("Resume = %+v, %v; want a queue of one", got, err)
+			}
+			p.last = got.Last
+			return p
+		}, "conflict", 0},
+		{"nobody is back", func(*testing.T, *world, link.Session, []byte) *peer {
+			time.Sleep(time.Minute)
+			return nil
+		}, "connection-timeout", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inMemory(t, m, func(t *testing.T, w *world) {
+				w.r.Settled()
+				bob := w.attach(attached("bob@example.com/b", here("bob@example.com/b")))
+				s := attached("ada@example.com/a", here("ada@example.com/a"))
+				s.Enabled, s.Enable = true, link.Enable{Keep: 30 * time.Second}
+				ada, to := w.attach(s), &keeper{peer: &peer{w: w, jid: s.JID}}
+				synctest.Wait()
+				w.r.Lost(ada, to)
+				bob.send("<iq type='get' id='q' to='ada@example.com/a'><query xmlns='x'/></iq>")
+				synctest.Wait()
+				if len(to.kept) != 1 || to.kept[0].Ref != s.Ref || !to.kept[0].Detached || !slices.Equal(to.kept[0].Memo, ada.memo) {
+					t.Fatalf("kept: %+v; want the session, detached, with its memo", to.kept)
+				}
+				if got := to.now(); len(got) != 1 || !strings.HasPrefix(got[0], "<iq") {
+					t.Errorf("the keeper was told %v; want the iq", got)
+				}
+				back := tc.back(t, w, s, ada.memo)
+				if got := to.over(); got != tc.ended {
+					t.Errorf("the keeper's ended with %q; want %q", got, tc.ended)
+				}
+				if got := bob.now(); len(got) != tc.bob {
+					t.Errorf("bob got %v; want %d", got, tc.bob)
+				}
+				if back == nil {
+					return
+				}
+				back.now()
+				bob.send("<iq type='get' id='r' to='ada@example.com/a'><query xmlns='x'/></iq>")
+				if got, left := back.now(), to.now(); len(got) != 1 || len(left) != 0 {
+					t.Errorf("afterwards it was told %v, and the keeper %v; want the iq, and nothing", got, left)
+				}
+			})
+		})
+	}
+}
+
+// keeper notes what it is left.
+type keeper struct {
+	*peer
+	kept []link.Session
+}
+
+func (k *keeper) Keep(s link.Session) { k.ref, k.kept = s.Ref, append(k.kept, s) }
 
 // A mirror has announced a session, there was something for it, and then the
 // session's own node comes back with more than the mirror knew.

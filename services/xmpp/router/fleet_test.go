@@ -30,6 +30,8 @@ type fleet struct {
 	mu      sync.Mutex
 	nodes   []*node
 	devices []*device
+	// home is the leader's own node.
+	home *node
 }
 
 // node is one node's relay: what it knows of its sessions.
@@ -57,6 +59,9 @@ type copied struct {
 	device    *device
 	// left: the client has gone from the connection, unnoticed.
 	left bool
+	// kept: the leader has handed it over; what its lost node has sent may yet
+	// be confirmed.
+	kept bool
 }
 
 // live says that what is told to the node's edge comes to the client.
@@ -102,13 +107,23 @@ func newFleet(t testing.TB, nodes int, accounts ...string) *fleet {
 			fl.stop()
 		}
 	})
-	fl.elect()
+	fl.elect(fl.nodes[0])
 	fl.settle(nil)
 	return fl
 }
 
-// elect replaces the leader. No node has attached yet.
-func (fl *fleet) elect() {
+// keeper is who is left the sessions of a node that is lost.
+func (fl *fleet) keeper(lost *node) link.Keeper {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if fl.home == lost || fl.home.wire == nil {
+		return nil
+	}
+	return fl.home.wire
+}
+
+// elect replaces the leader by one at home. No node has attached yet.
+func (fl *fleet) elect(home *node) {
 	if fl.stop != nil {
 		fl.stop()
 	}
@@ -120,7 +135,7 @@ func (fl *fleet) elect() {
 		n.wire = nil
 	}
 	r := New(Config{Domain: domain}, Deps{Store: fl.f, Log: slog.New(slog.DiscardHandler)})
-	fl.r = r
+	fl.r, fl.home = r, home
 	fl.mu.Unlock()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -223,6 +238,10 @@ func (c *copied) deliver(d link.Delivery) {
 
 func (w *cable) Confirm(ref link.Ref, seq uint64) {
 	w.take(ref, func(c *copied) {
+		if c.kept {
+			c.Confirmed = max(c.Confirmed, seq)
+			return
+		}
 		if seq > c.Confirmed+uint64(len(c.sent)) {
 			w.node.fleet.t.Errorf("%s: confirmed %d of %d", c.JID, seq, c.Confirmed+uint64(len(c.sent)))
 			return
@@ -235,6 +254,20 @@ func (w *cable) Confirm(ref link.Ref, seq uint64) {
 			}
 		}
 	})
+}
+
+func (w *cable) Keep(s link.Session) {
+	fl := w.node.fleet
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if w.cut {
+		return
+	}
+	for _, d := range fl.devices {
+		if d.ref.ID == s.Ref.ID {
+			w.node.copies[s.Ref.ID] = &copied{Session: s, delivered: s.Last - uint64(len(s.Queue)), device: d, kept: true}
+		}
+	}
 }
 
 func (w *cable) Memo(ref link.Ref, memo []byte) { w.take(ref, func(c *copied) { c.Memo = memo }) }
@@ -443,7 +476,7 @@ func (n *node) cut(told bool) {
 	w.cut = true
 	n.fleet.mu.Unlock()
 	if told {
-		n.fleet.r.Lost(w)
+		n.fleet.r.Lost(w, n.fleet.keeper(n))
 	}
 }
 
@@ -460,6 +493,9 @@ func (n *node) kill(mirror *node, lag uint64) {
 			c.device.node = nil
 		}
 		if mirror != nil {
+			if own := mirror.copies[id]; own != nil && own.Ref.Epoch >= c.Ref.Epoch {
+				continue
+			}
 			c.Detached = true
 			for c.Last > c.delivered && lag > 0 && len(c.Queue) > 0 {
 				d := c.Queue[len(c.Queue)-1]
@@ -588,14 +624,19 @@ func TestFleets(t *testing.T) {
 						d.comeBack(pick())
 					}
 				case n < 80:
-					// A link breaks and is there again, under the same leader.
+					// A link breaks and is there again, under the same leader, which
+					// needs none itself.
 					nd := pick()
+					if nd == fl.home {
+						continue
+					}
 					nd.cut(rnd.IntN(3) > 0)
 					burst(3)
 					fl.sync()
 					nd.attach()
 				case n < 85:
-					// A follower dies; its clients go to others.
+					// A follower dies; its clients go to others, at once or, where
+					// their sessions are in the keeper's hands, later.
 					nd := pick()
 					var homeless []*device
 					for _, d := range fl.devices {
@@ -603,15 +644,19 @@ func TestFleets(t *testing.T) {
 							homeless = append(homeless, d)
 						}
 					}
-					w := nd.wire
+					w, to := nd.wire, fl.keeper(nd)
 					nd.kill(nil, 0)
-					if rnd.IntN(3) > 0 {
-						fl.r.Lost(w)
+					told := rnd.IntN(3) > 0
+					if told {
+						fl.r.Lost(w, to)
+						fl.sync()
 					}
 					burst(3)
 					nd.attach()
 					for _, d := range homeless {
-						d.comeBack(pick())
+						if !told || to == nil || rnd.IntN(2) == 0 {
+							d.comeBack(pick())
+						}
 					}
 				case n < 95:
 					// The leader dies, perhaps with something committed that
@@ -623,14 +668,14 @@ func TestFleets(t *testing.T) {
 							fl.f.waitApplies(1)
 						}
 					}
-					led := pick()
+					led := fl.home
 					fl.stop()
 					fl.f.set(nil, nil)
 					if rnd.IntN(2) == 0 {
 						mirror := fl.nodes[(slices.Index(fl.nodes, led)+1)%len(fl.nodes)]
 						led.kill(mirror, uint64(rnd.IntN(6)))
 					}
-					fl.elect()
+					fl.elect(pick())
 					burst(2)
 					if rnd.IntN(2) == 0 {
 						d := fl.devices[rnd.IntN(len(fl.devices))]

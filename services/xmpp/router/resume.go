@@ -67,7 +67,7 @@ func (s *session) ahead(h uint32) bool {
 // moveTo gives a session to an edge that has a connection for it.
 func (r *Router) moveTo(s *session, e link.Edge, ref link.Ref) {
 	s.edge, s.ref = e, ref
-	s.detached, s.opened = false, true
+	s.detached, s.kept, s.opened = false, false, true
 	delete(r.absent.sessions, s)
 	s.seen = s.seq
 	r.lend(s)

@@ -143,6 +143,12 @@ type attach struct {
 	edge  link.Edge
 }
 
+// loss is the argument of Lost.
+type loss struct {
+	edge link.Edge
+	to   link.Keeper
+}
+
 // call runs on the router's goroutine after its op, if it has one, is
 // committed; it is a batch of its own.
 type call struct {
@@ -212,7 +218,9 @@ func (r *Router) Attach(s link.Session, e link.Edge) {
 }
 
 // Lost implements link.Announcer.
-func (r *Router) Lost(e link.Edge) { r.tell(event{kind: evLost, what: e}) }
+func (r *Router) Lost(e link.Edge, to link.Keeper) {
+	r.tell(event{kind: evLost, what: &loss{e, to}})
+}
 
 // Settled implements link.Announcer.
 func (r *Router) Settled() { r.tell(event{kind: evSettled}) }
@@ -372,7 +380,7 @@ func (r *Router) handle(ev event) {
 		r.attach(a.state, a.edge)
 		return
 	case evLost:
-		r.lost(ev.what.(link.Edge))
+		r.lost(ev.what.(*loss))
 		return
 	case evSettled:
 		r.settle()

@@ -28,6 +28,8 @@ type session struct {
 	// edge is nil where nobody is there to be told. A detached session keeps
 	// it: behind it is the relay whose copy of the session a new leader gets.
 	edge link.Edge
+	// kept: edge is only the keeper's, and the session's own relay is lost.
+	kept bool
 	// lease is the edge's hold on the session; see leases.
 	lease lease
 	// origin is the number of the last delivery that was not this router's.
@@ -242,6 +244,9 @@ func (r *Router) end(s *session, condition string) {
 	}
 	r.leave(s)
 	r.absent.over[s.ref.ID] = fate{time.Now(), condition}
+	if condition == "" {
+		condition = "connection-timeout"
+	}
 	if s.edge != nil {
 		s.edge.End(s.ref, condition)
 	}
