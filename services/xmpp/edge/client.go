@@ -344,7 +344,7 @@ func (p *peer) openSession(o link.Open, lang string, answer func(jid.JID) []byte
 		p.edge.deps.Leader.Close(s.ref)
 		var refused *link.Refusal
 		var over *stream.Error
-		if errors.As(err, &refused) || errors.As(err, &over) {
+		if errors.As(err, &refused) || errors.As(err, &over) || err == errGone {
 			return nil, err
 		}
 		p.edge.log.Warn("session not opened", "addr", p.addr, "jid", o.JID.String(), "err", err)
@@ -361,11 +361,11 @@ func (p *peer) openSession(o link.Open, lang string, answer func(jid.JID) []byte
 
 // ask does a call to the leader. While there is none the peer waits: a new one
 // is a matter of a second. What ends the wait is a *stream.Error where it is
-// this side's wish.
+// this side's wish, and errGone where it is the peer's.
 func (p *peer) ask(call func(context.Context) error) error {
+	defer p.excuse(time.Now())
 	ctx, done := p.asking()
 	defer done()
-	defer p.excuse(time.Now())
 	for {
 		err := call(ctx)
 		if err == nil {
@@ -381,8 +381,11 @@ func (p *peer) ask(call func(context.Context) error) error {
 		p.mu.Lock()
 		why := p.over()
 		p.mu.Unlock()
-		if why != nil {
+		switch {
+		case why != nil:
 			return why
+		case context.Cause(ctx) == errGone:
+			return errGone
 		}
 		return err
 	}

@@ -87,9 +87,13 @@ func (p *peer) over() *stream.Error {
 }
 
 // asking returns the context of a call to the leader, which ends when the
-// client has waited too long or is to go.
+// client has waited too long, is to go, or has gone: its answer must not take
+// the session from a connection that it has opened since. errGone is the cause
+// of the last.
 func (p *peer) asking() (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(context.Background(), p.edge.limits.Auth)
+	limited, cancel := context.WithTimeout(context.Background(), p.edge.limits.Auth)
+	ctx, end := context.WithCancelCause(limited)
+	unwatch := p.wire.watch(func() { end(errGone) })
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cancel = cancel
@@ -97,6 +101,7 @@ func (p *peer) asking() (context.Context, context.CancelFunc) {
 		cancel()
 	}
 	return ctx, func() {
+		unwatch()
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.cancel = nil

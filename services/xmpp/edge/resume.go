@@ -97,6 +97,8 @@ func (p *peer) unresumed(err error, h uint32) (stanza.Condition, error) {
 	switch {
 	case errors.As(err, &over):
 		return "", over
+	case err == errGone:
+		return "", err
 	case errors.Is(err, link.ErrNoSession):
 		return stanza.ItemNotFound, nil
 	case errors.Is(err, link.ErrCount):

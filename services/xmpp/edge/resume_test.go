@@ -402,6 +402,49 @@ func TestNoLeader(t *testing.T) {
 	})
 }
 
+// A client that has gone does not wait for the leader any more: once there is
+// one, the connection that it has opened since is to have the session. One that
+// has merely sent ahead goes on.
+func TestGoneWhileAsked(t *testing.T) {
+	for _, tt := range []struct{ name, request string }{
+		{"bind", "<iq type='set' id='b'><bind xmlns='" + nsBind + "'/></iq>"},
+		{"resume", smResume(strings.Repeat("0", 32), 0)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a := start(t, Limits{})
+			asked, over := make(chan struct{}, 1), make(chan error, 1)
+			wait := func(ctx context.Context) error {
+				asked <- struct{}{}
+				<-ctx.Done()
+				over <- context.Cause(ctx)
+				return ctx.Err()
+			}
+			a.leader.onOpen = func(ctx context.Context, _ link.Open) error { return wait(ctx) }
+			a.leader.onResume = func(ctx context.Context, _ link.Resume) error { return wait(ctx) }
+			c := authenticated(t, a.clients)
+			c.send(tt.request + " ")
+			<-asked
+			c.send(" ")
+			select {
+			case err := <-over:
+				t.Fatalf("the wait ended with %v while the client was there", err)
+			case <-time.After(50 * time.Millisecond):
+			}
+			c.raw.Close()
+			if err := <-over; err != errGone {
+				t.Errorf("the wait ended with %v; want %v", err, errGone)
+			}
+		})
+	}
+	t.Run("answered", func(t *testing.T) {
+		a := start(t, Limits{})
+		a.leader.onOpen = func(context.Context, link.Open) error { time.Sleep(10 * time.Millisecond); return nil }
+		c := login(t, a.clients, "x")
+		c.send(smKeep)
+		c.expect(stanza.NSSM, "enabled")
+	})
+}
+
 // A leader that is silent stops a client that sends, but not the signs of life.
 func TestSilentLeader(t *testing.T) {
 	for _, enable := range []string{"", smKeep} {

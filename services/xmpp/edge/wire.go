@@ -58,6 +58,37 @@ func (w *wire) skipSpace() error {
 	}
 }
 
+// watch calls gone if the peer closes the connection, until stop is called. What
+// the peer has sent stays to be read; the read deadline is lost.
+func (w *wire) watch(gone func()) (stop func()) {
+	c, ok := w.Conn.(syscall.Conn)
+	if !ok {
+		return func() {}
+	}
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return func() {}
+	}
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		closed := false
+		raw.Read(func(fd uintptr) bool {
+			fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+			n, err := unix.Poll(fds, 0)
+			closed = err == nil && n > 0
+			return closed
+		})
+		if closed {
+			gone()
+		}
+	}()
+	return func() {
+		w.SetReadDeadline(time.Now())
+		<-over
+	}
+}
+
 // Read implements net.Conn.
 func (w *wire) Read(p []byte) (int, error) {
 	if w.peeked && len(p) > 0 {
