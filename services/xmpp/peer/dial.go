@@ -45,7 +45,7 @@ func Refused(err error) bool {
 // refused. Errors that a person can mend are ClusterName, ClusterRoute and
 // ClusterTLS problems. The connection ends with Run.
 func (n *Net) Dial(ctx context.Context, addr, kind string) (net.Conn, error) {
-	c, err := n.dial(ctx, addr, kind, n.expect(addr))
+	c, err := n.dialReady(ctx, addr, kind)
 	if err != nil {
 		return nil, err
 	}

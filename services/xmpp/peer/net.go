@@ -127,6 +127,7 @@ func (n *Net) Run(ctx context.Context) error {
 		case <-ctx.Done():
 		case <-tick.C:
 			n.review()
+			n.stock()
 			n.pruneIdle(idleKept)
 		}
 	}

@@ -38,6 +38,9 @@ type member struct {
 	state     State
 	heard     time.Time
 	refusedAt time.Time
+	// spares are ready for Dial; stocking: more are being made.
+	spares   []*conn
+	stocking bool
 }
 
 // poke has watch dial now.
@@ -336,6 +339,8 @@ func (w *watcher) silent() {
 	s := &w.state
 	was := s.Reachable
 	if was {
+		// What a broken network has swallowed on them would only cost time.
+		w.dropSpares()
 		s.Reachable, s.Since = false, now
 		if s.Err == nil {
 			s.Err = problem.New(problem.ClusterRoute, "node", w.addr, "detail", "it has stopped answering")

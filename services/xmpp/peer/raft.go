@@ -69,7 +69,7 @@ func (l *streamLayer) Dial(address raft.ServerAddress, timeout time.Duration) (n
 		ctx, cancel = context.WithTimeout(ctx, timeout)
 		defer cancel()
 	}
-	c, err := l.net.dial(ctx, string(address), "raft", l.net.expect(string(address)))
+	c, err := l.net.dialReady(ctx, string(address), "raft")
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,6 @@ func (n *Net) accept(t *tls.Conn) error {
 	if s.NegotiatedProtocol != ALPN {
 		return errors.New("not a node's connection")
 	}
-	addr := t.RemoteAddr().String()
 	if err := id.Trust.Check(s.PeerCertificates, id.Domain, time.Now()); err != nil {
 		d, ok := errors.AsType[*Distrust](err)
 		if ok {
@@ -81,6 +80,11 @@ func (n *Net) accept(t *tls.Conn) error {
 	if err := readFrame(t, maxOpening, &o); err != nil {
 		return fmt.Errorf("opening: %w", err)
 	}
+	return n.admit(t, id, o)
+}
+
+// admit answers an opening, and hands the connection on to whom it is for.
+func (n *Net) admit(t *tls.Conn, id Identity, o opening) error {
 	if err := o.Hello.check(); err != nil {
 		return err
 	}
@@ -92,7 +96,7 @@ func (n *Net) accept(t *tls.Conn) error {
 	if serve == nil {
 		return n.decline(t, reason)
 	}
-	c, ok := n.newConn(t, false, o.Kind, addr, o.Hello, id)
+	c, ok := n.newConn(t, false, o.Kind, t.RemoteAddr().String(), o.Hello, id)
 	if !ok {
 		return n.decline(t, "this node is starting or stopping")
 	}
@@ -122,6 +126,8 @@ func (n *Net) server(kind string, from, self Hello) (serve func(context.Context,
 	switch kind {
 	case "ping":
 		return n.servePings, ""
+	case kindSpare:
+		return n.serveSpare, ""
 	case "call":
 		return n.serveCalls, ""
 	case "raft":

@@ -47,6 +47,7 @@ func (n *Net) SetMembers(members []Member) {
 			n.announce()
 		}
 		if m.addr != want.Addr {
+			m.dropSpares()
 			m.addr = want.Addr
 			m.poke()
 			n.announce()
@@ -55,6 +56,7 @@ func (n *Net) SetMembers(members []Member) {
 	for id, m := range n.members {
 		if !stay[id] {
 			delete(n.members, id)
+			m.dropSpares()
 			if m.cancel != nil {
 				m.cancel()
 			}
