@@ -165,7 +165,7 @@ func (s *Server) closeDoors() {
 	s.doors = nil
 	defer s.part.Store(nil)
 	if s.core.peers != nil {
-		s.handOver()
+		s.handOver(d)
 		d.edge.Gate(false, &stream.Error{Condition: stream.SystemShutdown})
 	}
 	d.stopEdge()
@@ -178,14 +178,22 @@ func (s *Server) closeDoors() {
 }
 
 // handOver gives leadership away, if this node has it and others can take it.
-func (s *Server) handOver() {
+// It returns when the new leader knows this node's sessions: it waits for them
+// before it routes anything, and closing the doors first would have it wait in
+// vain.
+func (s *Server) handOver(d *doors) {
 	st := s.core.State()
 	if st.LeaderID != st.ID || len(st.Members) < 2 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), transferWait)
 	defer cancel()
-	if err := s.core.Transfer(ctx); err != nil {
+	begun := time.Now()
+	err := s.core.Transfer(ctx)
+	if err == nil {
+		err = d.relay.Moved(ctx, begun)
+	}
+	if err != nil {
 		s.log.Warn("leadership not handed over", "err", err)
 	}
 }

@@ -153,3 +153,42 @@ func TestHandover(t *testing.T) {
 		t.Errorf("gap between two clients of other nodes = %v at best; want below %v", best, limit)
 	}
 }
+
+// A client whose node is down, and which can go nowhere else, finds its session
+// again although the leader that had it has changed meanwhile.
+func TestSessionOutlivesItsNodeAndLeader(t *testing.T) {
+	ms := newCluster(t, 3)
+	leader := leaderOf(t, ms...)
+	i := slices.Index(ms, leader)
+	home, third := ms[(i+1)%3], ms[(i+2)%3]
+	ann, cal := talk(t, "ann", third), talk(t, "cal", home)
+	ann.stream(t, cal, 10, "a")
+	await(t, "first messages", func() error { return atLeast(cal, 10) })
+	home.end()
+	ann.stream(t, cal, 10, "b")
+	if err := leader.core.Transfer(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if now := leaderOf(t, leader, third); now != third {
+		t.Fatalf("%s leads; want %s", now.addr.Load(), third.addr.Load())
+	}
+	awaitServed(t, leader, third)
+	ann.stream(t, cal, 10, "c")
+	home.start()
+	await(t, "all messages", func() error { return atLeast(cal, 30) })
+	cal.mu.Lock()
+	defer cal.mu.Unlock()
+	if !slices.IsSorted(cal.got) || len(cal.got) != 30 {
+		t.Errorf("got %v; want 30 messages in their order, once", cal.got)
+	}
+	if last := cal.events[len(cal.events)-1]; !strings.HasPrefix(last, "resumed") {
+		t.Errorf("events: %s; want the session resumed in the end", strings.Join(cal.events, "; "))
+	}
+}
+
+func atLeast(k *talker, n int) error {
+	if got := k.has(); got < n {
+		return fmt.Errorf("%d of %d; %s", got, n, strings.Join(k.events, "; "))
+	}
+	return nil
+}
