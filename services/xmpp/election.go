@@ -22,6 +22,8 @@ const (
 	stagger = 50 * time.Millisecond
 	// answerWait is how long the others have to say whom they follow.
 	answerWait = 100 * time.Millisecond
+	// othersWait is how long another's election may take.
+	othersWait = 150 * time.Millisecond
 	// campaignPause is the least time between two elections of one node.
 	campaignPause = 500 * time.Millisecond
 )
@@ -96,7 +98,7 @@ func (l *leading) campaign(ctx context.Context, st store.State, why string) {
 	}
 	turn := time.NewTimer(time.Duration(rank) * stagger)
 	defer turn.Stop()
-	for {
+	for waited := false; ; {
 		changed := l.core.Changed()
 		now := l.core.State()
 		if now.LeaderID != st.LeaderID && now.LeaderID != "" {
@@ -109,7 +111,13 @@ func (l *leading) campaign(ctx context.Context, st store.State, why string) {
 			return
 		case <-turn.C:
 		}
-		break
+		// Where another stands already, and may have this node's vote, a second
+		// election would only depose the winner.
+		if waited || l.core.Term() <= st.Term {
+			break
+		}
+		waited = true
+		turn.Reset(othersWait)
 	}
 	if l.known(ctx, st) {
 		return

@@ -225,6 +225,17 @@ func (s *Store) State() State {
 	return st
 }
 
+// Term is Raft's newest, which is ahead of State's while an election is held.
+func (s *Store) Term() uint64 {
+	s.mu.Lock()
+	r := s.raft
+	s.mu.Unlock()
+	if r == nil {
+		return 0
+	}
+	return r.CurrentTerm()
+}
+
 // Changed is closed when State changes in role, readiness, leader, term or
 // members.
 func (s *Store) Changed() <-chan struct{} {
