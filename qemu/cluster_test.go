@@ -56,6 +56,12 @@ func articleCluster(t *testing.T, article string, b bindings) *rack {
 	cb3.screen = nil
 	r.play("rejoin.txt", dir, b)
 
+	// The serial console stays where it is when the address changes.
+	r.serveDHCP(dir, cb3, "10.106.81.42")
+	cb3.screen = cb3.vm.Console()
+	r.play("address.txt", dir, b)
+	cb3.screen = nil
+
 	for round := range kills(t, 1) {
 		r.loseLeader(round, filepath.Join(dir, "certall.cer"), b["<secret of cb1>"])
 	}

@@ -174,6 +174,27 @@ func (r *rack) run(dir, line string) string {
 	return out.String()
 }
 
+// serveDHCP has the operator's machine give a node another address.
+func (r *rack) serveDHCP(dir string, n *node, address string) {
+	r.t.Helper()
+	ctx, stop := context.WithCancel(r.ctx)
+	cmd := exec.CommandContext(ctx, "dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--log-facility=-", "--user=root", "--port=0", "--no-ping", "--dhcp-authoritative",
+		"--pid-file="+filepath.Join(dir, "pid"), "--dhcp-leasefile="+filepath.Join(dir, "leases"), "--dhcp-range=10.106.81.100,10.106.81.110,1h",
+		fmt.Sprintf("--dhcp-host=%s,%s", n.cfg.NICs[0].MAC, address))
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := r.host.Do(cmd.Start); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		stop()
+		_ = cmd.Wait()
+		if r.t.Failed() {
+			r.t.Logf("dnsmasq:\n%s", out.String())
+		}
+	})
+}
+
 // client starts the client of a user on a node.
 func (n *node) client(library realclient.Library, user, ca string) *realclient.Client {
 	n.t.Helper()
