@@ -15,6 +15,9 @@ type Document struct {
 	Interfaces map[string]Interface `json:"interfaces"`
 	DNS        DNS                  `json:"dns"`
 	XMPP       XMPP                 `json:"xmpp"`
+	CallBridge CallBridge           `json:"callbridge,omitzero"`
+	Directory  Directory            `json:"directory,omitzero"`
+	Webadmin   Webadmin             `json:"webadmin,omitzero"`
 }
 
 // Interface is one NIC. A NIC keeps its name by its MAC.
@@ -45,6 +48,8 @@ type DNS struct {
 	Zones []ForwardZone `json:"forwardzones,omitempty"`
 	// Records in zone-file form; they win over any server's answer.
 	Records []string `json:"records,omitempty"`
+	// Listen names the interfaces on which others may ask this node.
+	Listen []string `json:"listen,omitempty"`
 }
 
 // ForwardZone sends the names below Domain ("." for all) to Server.
@@ -76,6 +81,63 @@ type Cluster struct {
 	Trust string `json:"trust,omitempty"`
 }
 
+// CallBridge is the component of this node. It is on where Enabled.
+type CallBridge struct {
+	Enabled bool `json:"enabled,omitempty"`
+	// Listen, Key, Certificate and Bundle are as XMPP's; the bridge itself
+	// needs none of them to connect.
+	Listen      []string `json:"listen,omitempty"`
+	Key         string   `json:"key,omitempty"`
+	Certificate string   `json:"certificate,omitempty"`
+	Bundle      string   `json:"bundle,omitempty"`
+	// Trust names the file of certificates that XMPP servers are trusted by;
+	// empty: those of the system.
+	Trust string     `json:"trust,omitempty"`
+	XMPP  BridgeLink `json:"xmpp,omitzero"`
+}
+
+// BridgeLink is the article's form: "XMPP server settings".
+type BridgeLink struct {
+	// Name is the unique Call Bridge name, without a domain part.
+	Name   string `json:"name,omitempty"`
+	Domain string `json:"domain,omitempty"`
+	// Server is host[:port]; empty: found by SRV.
+	Server string `json:"server,omitempty"`
+	Secret Secret `json:"secret,omitempty"`
+}
+
+// Directory is the LDAP or Active Directory server that users are checked
+// against whose account is not in the store.
+type Directory struct {
+	// Address is a host name or address; empty: there is none. Port is 389 or
+	// 636, TLS is "starttls", "ldaps" or "none".
+	Address string `json:"address,omitempty"`
+	Port    int    `json:"port,omitempty"`
+	TLS     string `json:"tls,omitempty"`
+	// Trust names the file of certificates that it is trusted by; empty:
+	// those of the system.
+	Trust    string `json:"trust,omitempty"`
+	Username string `json:"username,omitempty"`
+	Password Secret `json:"password,omitempty"`
+	BaseDN   string `json:"base_dn,omitempty"`
+	Filter   string `json:"filter,omitempty"`
+	// User is the mapping of the field "Username", such as
+	// $sAMAccountName$, and DisplayName of that one.
+	User        string `json:"user,omitempty"`
+	DisplayName string `json:"display_name,omitempty"`
+}
+
+// Webadmin is the web interface.
+type Webadmin struct {
+	Enabled bool `json:"enabled,omitempty"`
+	// Listen names one interface; Port is 443 where it is 0.
+	Listen      string `json:"listen,omitempty"`
+	Port        int    `json:"port,omitempty"`
+	Key         string `json:"key,omitempty"`
+	Certificate string `json:"certificate,omitempty"`
+	Bundle      string `json:"bundle,omitempty"`
+}
+
 // Default is the configuration of a node that nobody has set up.
 func Default() Document {
 	return Document{
@@ -89,6 +151,8 @@ func (d Document) Clone() Document {
 	d.Interfaces = maps.Clone(d.Interfaces)
 	d.DNS.Zones = slices.Clone(d.DNS.Zones)
 	d.DNS.Records = slices.Clone(d.DNS.Records)
+	d.DNS.Listen = slices.Clone(d.DNS.Listen)
 	d.XMPP.Listen = slices.Clone(d.XMPP.Listen)
+	d.CallBridge.Listen = slices.Clone(d.CallBridge.Listen)
 	return d
 }

@@ -29,8 +29,12 @@ func (p Paths) SSH() string { return filepath.Join(p.State, "ssh") }
 // XMPP is the replicated store's folder.
 func (p Paths) XMPP() string { return filepath.Join(p.State, "xmpp") }
 
-// Log holds syslog and audit.
+// Log holds syslog, audit and, in a folder of its own, the event log.
 func (p Paths) Log() string { return filepath.Join(p.State, "log") }
 
-// Socket is the control socket of a service: init, network or xmpp.
+// Events is the event log.
+func (p Paths) Events() string { return filepath.Join(p.Log(), "events", "events") }
+
+// Socket is the control socket of a service: init, network, xmpp, eventlog or
+// callbridge.
 func (p Paths) Socket(service string) string { return filepath.Join(p.Run, service+".sock") }

@@ -48,6 +48,8 @@ const (
 	AddressFixed Code = "address-fixed"
 	// PortTaken: another program listens on {port} of {interface}.
 	PortTaken Code = "port-taken"
+	// PortDenied: this process may not listen on {port} of {interface}.
+	PortDenied Code = "port-denied"
 )
 
 var network = map[Code]string{
@@ -73,5 +75,6 @@ var network = map[Code]string{
 	PingUnsent:        "cannot send to {host} ({reason}); check address and gateway with 'ipv4 a'",
 	PingDenied:        "the kernel allows this process no ping; set net.ipv4.ping_group_range so that it holds the process's group",
 	AddressFixed:      "this node is a process and its address {address} comes from '-a'; stop it and start it with another -a",
+	PortDenied:        "this process may not listen on port {port} of interface {interface}; start it as root, or let it by 'sysctl net.ipv4.ip_unprivileged_port_start={port}'",
 	PortTaken:         "another program listens on port {port} of interface {interface}; stop it, or use another port",
 }

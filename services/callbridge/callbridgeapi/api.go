@@ -1,0 +1,88 @@
+// Package callbridgeapi is what the Call Bridge offers console, Webadmin and
+// tests over its control socket: the types, the client, and the handler that
+// puts a bridge behind it. It holds no state and decides nothing.
+package callbridgeapi
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// API is the Call Bridge as others see it. *Client and the service implement
+// it. Errors that a person can mend are problems.
+type API interface {
+	Status(ctx context.Context) (Status, error)
+	// Reload takes live.json as it now is.
+	Reload(ctx context.Context) error
+	// Restart drops the connection and begins anew.
+	Restart(ctx context.Context) error
+	// Test walks DNS, TCP, TLS and authentication for every target of the
+	// configuration, without touching the connection that there is.
+	Test(ctx context.Context) ([]Step, error)
+}
+
+// State of the connection.
+type State string
+
+// The states.
+const (
+	// Off: not enabled. Unconfigured: enabled, and no name or domain is set.
+	Off          State = "off"
+	Unconfigured State = "not configured"
+	Connecting   State = "connecting"
+	Connected    State = "connected"
+	Failed       State = "failed"
+)
+
+// Reason of a failure, in the article's words.
+type Reason string
+
+// The reasons.
+const (
+	DNSError              Reason = "dns error"
+	ConnectionFailure     Reason = "connection failure"
+	TLSFailure            Reason = "certificate failure"
+	AuthenticationFailure Reason = "authentication failure"
+	ServiceUnavailable    Reason = "service unavailable"
+)
+
+// Status is the bridge at one moment.
+type Status struct {
+	State State `json:"state"`
+	// Since is when State last changed.
+	Since time.Time `json:"since,omitzero"`
+	// Name and Domain are the configuration's.
+	Name   string `json:"name,omitempty"`
+	Domain string `json:"domain,omitempty"`
+	// Server is the target's name as it is connected to, or was tried last;
+	// "localhost" where it is this node's own. Address is where it was found.
+	Server  string         `json:"server,omitempty"`
+	Address netip.AddrPort `json:"address,omitzero"`
+	// Reason and Detail tell of the last failure, at FailedAt; they stay until
+	// the next connection lasts. Hint is the command that mends it.
+	Reason   Reason    `json:"reason,omitempty"`
+	Detail   string    `json:"detail,omitempty"`
+	Hint     string    `json:"hint,omitempty"`
+	FailedAt time.Time `json:"failed_at,omitzero"`
+	// Next is when it is tried again, while Failed.
+	Next time.Time `json:"next,omitzero"`
+	// XMPPRow and AuthenticationRow are the values of the rows "XMPP
+	// connection" and "Authentication service" of Status > General.
+	XMPPRow           string `json:"xmpp_row"`
+	AuthenticationRow string `json:"authentication_row"`
+}
+
+// Step is one step of Test.
+type Step struct {
+	// Target is a server's name, "" for the look-up of all of them.
+	Target string `json:"target,omitempty"`
+	// What was done: "DNS SRV", "DNS A", "TCP", "TLS", "authentication".
+	What string `json:"what"`
+	OK   bool   `json:"ok"`
+	// Detail is what was asked of whom and what came back; Hint the command
+	// that mends it.
+	Detail string        `json:"detail,omitempty"`
+	Hint   string        `json:"hint,omitempty"`
+	Took   time.Duration `json:"took"`
+}

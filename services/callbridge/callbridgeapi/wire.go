@@ -1,0 +1,58 @@
+package callbridgeapi
+
+import (
+	"context"
+	"net/http"
+
+	"parley/services/control"
+)
+
+// service is the name in paths of logs and problems.
+const service = "callbridge"
+
+// Client calls the Call Bridge behind a control socket.
+type Client struct{ c *control.Client }
+
+var _ API = (*Client)(nil)
+
+// NewClient returns the client of the socket at path.
+func NewClient(path string) *Client { return &Client{control.NewClient(service, path)} }
+
+// Status implements API.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.c.Call(ctx, "GET", "/status", nil, &s)
+}
+
+// Reload implements API.
+func (c *Client) Reload(ctx context.Context) error {
+	return c.c.Call(ctx, "POST", "/reload", nil, nil)
+}
+
+// Restart implements API.
+func (c *Client) Restart(ctx context.Context) error {
+	return c.c.Call(ctx, "POST", "/restart", nil, nil)
+}
+
+// Test implements API.
+func (c *Client) Test(ctx context.Context) (steps []Step, err error) {
+	return steps, c.c.Call(ctx, "POST", "/test", nil, &steps)
+}
+
+// Handler serves api to Clients.
+func Handler(api API) http.Handler {
+	type none = control.None
+	mux := http.NewServeMux()
+	control.Handle(mux, service, "GET /status", func(ctx context.Context, _ none) (Status, error) {
+		return api.Status(ctx)
+	})
+	control.Handle(mux, service, "POST /reload", func(ctx context.Context, _ none) (none, error) {
+		return none{}, api.Reload(ctx)
+	})
+	control.Handle(mux, service, "POST /restart", func(ctx context.Context, _ none) (none, error) {
+		return none{}, api.Restart(ctx)
+	})
+	control.Handle(mux, service, "POST /test", func(ctx context.Context, _ none) ([]Step, error) {
+		return api.Test(ctx)
+	})
+	return mux
+}

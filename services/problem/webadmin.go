@@ -1,0 +1,43 @@
+package problem
+
+// Codes of Webadmin.
+const (
+	// WebadminUnready: {missing} is set by {command}, which comes first.
+	WebadminUnready Code = "webadmin-unready"
+	// WebadminEnabled: the running Webadmin needs its {what}.
+	WebadminEnabled Code = "webadmin-enabled"
+	// WebadminPort: {port} is used by {use}; WebadminPortDenied: the process may not have it.
+	WebadminPort       Code = "webadmin-port"
+	WebadminPortDenied Code = "webadmin-port-denied"
+	// WebadminRole: users of {role} have no pages, or not this one.
+	WebadminRole Code = "webadmin-role"
+	// LoginsTooMany: from one address; {seconds} to wait.
+	LoginsTooMany Code = "logins-too-many"
+	// FormStale: a form was sent that this session was not given.
+	FormStale Code = "form-stale"
+	// PageUnknown: there is no page {page}.
+	PageUnknown Code = "page-unknown"
+	// FieldMissing: the form's field {field} is empty.
+	FieldMissing Code = "field-missing"
+	// SecretsDiffer: the secret and its confirmation.
+	SecretsDiffer Code = "secrets-differ"
+	// BridgeServer: {server} is not where a Call Bridge can connect to.
+	BridgeServer Code = "bridge-server"
+	// CallBridgeOff: the form is filled in, and the Call Bridge is disabled.
+	CallBridgeOff Code = "callbridge-off"
+)
+
+var webadmin = map[Code]string{
+	WebadminUnready:    "Webadmin has no {missing} yet; run '{command}' first",
+	WebadminEnabled:    "Webadmin is enabled and needs its {what}; run 'webadmin disable' first",
+	WebadminPort:       "port {port} is for {use}; give another, as in 'webadmin listen a 445'",
+	WebadminPortDenied: "this process may not listen on port {port}; give one above 1023, as in 'webadmin listen a 8443'",
+	WebadminRole:       "your role {role} does not permit this in Webadmin; log in as a user of role admin, or appadmin for all but files",
+	LoginsTooMany:      "too many logins were tried from your address; wait {seconds} seconds and try again",
+	FormStale:          "the form belongs to another session; fill it in again and submit it",
+	PageUnknown:        "there is no page {page}; choose one from the menu",
+	FieldMissing:       "'{field}' is empty; fill it in",
+	SecretsDiffer:      "'Shared secret' and 'Confirm shared secret' are not the same; type both again",
+	BridgeServer:       "'{server}' cannot be the server address; give a name or an address, with or without a port, as in cb1.tptac9.com:5223, or leave it empty to find servers by DNS",
+	CallBridgeOff:      "the Call Bridge is disabled and does not connect; run 'callbridge enable' on the console",
+}
