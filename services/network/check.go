@@ -42,7 +42,22 @@ func Check(d config.Document, present []string) error {
 			}
 		}
 	}
-	return resolver.Check(d.DNS)
+	return checkDNS(d.DNS, present)
+}
+
+// checkDNS says what is wrong with d where the interfaces of present have a NIC.
+func checkDNS(d config.DNS, present []string) error {
+	for i, name := range d.Listen {
+		switch {
+		case !slices.Contains(Names, name):
+			return problem.New(problem.InterfaceUnknown, "interface", name)
+		case !slices.Contains(present, name):
+			return absent(name, present)
+		case slices.Contains(d.Listen[:i], name):
+			return problem.New(problem.ArgumentTwice, "value", name)
+		}
+	}
+	return resolver.Check(d)
 }
 
 func checkInterface(name string, i config.Interface, present []string) error {

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/insomniacslk/dhcp/dhcpv4"
 	"github.com/insomniacslk/dhcp/dhcpv4/server4"
-	"github.com/vishvananda/netns"
 
 	"parley/services/config"
 	"parley/services/problem"
@@ -199,27 +197,9 @@ func (s *shortServer) count(what string) (n int) {
 // start serves on the other end of the cable.
 func (s *shortServer) start(l *lan, peer string) {
 	l.t.Helper()
-	// The socket stays in the namespace that it was made in. The thread must
-	// come back, and live: programs that it started would die with it.
-	runtime.LockOSThread()
-	here, err := netns.Get()
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer here.Close()
-	there, err := netns.GetFromPid(l.pid)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer there.Close()
-	if err := netns.Set(there); err != nil {
-		l.t.Fatal(err)
-	}
-	conn, listenErr := server4.NewIPv4UDPConn(peer, &net.UDPAddr{Port: 67})
-	if err := netns.Set(here); err != nil {
-		l.t.Fatal(err)
-	}
-	runtime.UnlockOSThread()
+	var conn *net.UDPConn
+	var listenErr error
+	l.inside(func() { conn, listenErr = server4.NewIPv4UDPConn(peer, &net.UDPAddr{Port: 67}) })
 	if listenErr != nil {
 		l.t.Fatal(listenErr)
 	}

@@ -25,7 +25,8 @@ func Machine(store *config.Store, log *slog.Logger) Deps {
 			}
 			return &dhcp.Sockets{Interface: name, MAC: hw, Hostname: hostname}, nil
 		},
-		DNS: resolver.Sockets{},
-		Log: log,
+		DNS:     resolver.Sockets{},
+		DNSDoor: DeviceDoor,
+		Log:     log,
 	}
 }

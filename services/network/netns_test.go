@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
 
 	"parley/services/config"
 	"parley/services/network/networkapi"
@@ -97,6 +99,32 @@ func (l *lan) run(args ...string) string {
 		l.t.Fatalf("%s: %v\n%s", args, err, out)
 	}
 	return string(out)
+}
+
+// inside runs f, which makes a socket, in the network's namespace: the socket
+// stays there. The thread must come back, and live: programs that it started
+// would die with it.
+func (l *lan) inside(f func()) {
+	l.t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	here, err := netns.Get()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer here.Close()
+	there, err := netns.GetFromPid(l.pid)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	defer there.Close()
+	if err := netns.Set(there); err != nil {
+		l.t.Fatal(err)
+	}
+	f()
+	if err := netns.Set(here); err != nil {
+		l.t.Fatal(err)
+	}
 }
 
 // logged is a program's output so far.

@@ -67,7 +67,10 @@ type Deps struct {
 	DHCP func(name, mac string, hostname func() string) (dhcp.Wire, error)
 	// DNS carries the resolver's queries.
 	DNS resolver.Wire
-	Log *slog.Logger
+	// DNSDoor opens the port on which others ask the resolver, on an
+	// interface, for UDP and TCP.
+	DNSDoor Door
+	Log     *slog.Logger
 }
 
 // Service is the network of an appliance.
@@ -93,6 +96,8 @@ type Service struct {
 	// doc is the configuration that is in force.
 	doc     config.Document
 	clients map[string]*client
+	// doors are where others ask the resolver.
+	doors *doors
 	// ordinary is the MTU that each NIC came with, by MAC.
 	ordinary map[string]int
 	nics     []NIC
@@ -114,6 +119,7 @@ func New(cfg Config, deps Deps) *Service {
 	s.servers.Store(&[]netip.AddrPort{})
 	s.hostname.Store(new(string))
 	s.resolver = resolver.New(deps.Log, deps.DNS, func() []netip.AddrPort { return *s.servers.Load() })
+	s.doors = newDoors(s.resolver, deps.DNSDoor, s.log)
 	return s
 }
 
@@ -125,6 +131,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer func() {
 		cancel(nil)
 		s.running.Wait()
+		s.doors.wait()
 	}()
 	s.mu.Lock()
 	s.ctx = ctx
@@ -271,6 +278,42 @@ func (s *Service) start() {
 	if err := s.apply(s.doc); err != nil {
 		s.log.Error("interfaces are not as configured", "err", err)
 	}
+	s.reopen()
+}
+
+// openDoors lets others ask the resolver where d says. mu is held.
+func (s *Service) openDoors(d config.Document) error {
+	links, err := s.links()
+	if err != nil {
+		return err
+	}
+	places := map[string]place{}
+	for _, name := range d.DNS.Listen {
+		l, ok := links[name]
+		if !ok {
+			// It is asked for again when the card is back.
+			continue
+		}
+		places[name] = place{index: l.Index, networks: func() []netip.Prefix {
+			addrs, err := s.deps.Kernel.Addresses(l.Index)
+			if err != nil {
+				s.log.Warn("addresses are not listed", "interface", name, "err", err)
+			}
+			var nets []netip.Prefix
+			for _, a := range addrs {
+				nets = append(nets, a.Prefix.Masked())
+			}
+			return nets
+		}}
+	}
+	return s.doors.set(s.ctx, places)
+}
+
+// reopen is openDoors for what is in force already. mu is held.
+func (s *Service) reopen() {
+	if err := s.openDoors(s.doc); err != nil {
+		s.log.Error("others cannot ask for names", "err", err)
+	}
 }
 
 func (s *Service) setHostname(name string) error {
@@ -363,8 +406,12 @@ func (s *Service) Reload(context.Context) error {
 	if err := s.setHostname(d.Hostname); err != nil {
 		return err
 	}
-	if err := s.apply(d); err != nil {
-		back := errors.Join(s.setHostname(old.Hostname), s.apply(old))
+	err = s.apply(d)
+	if err == nil {
+		err = s.openDoors(d)
+	}
+	if err != nil {
+		back := errors.Join(s.setHostname(old.Hostname), s.apply(old), s.openDoors(old))
 		if back != nil {
 			s.log.Error("the old configuration is not wholly back", "err", back)
 		}
@@ -455,4 +502,5 @@ func (s *Service) relink() {
 	if err := s.apply(s.doc); err != nil {
 		s.log.Error("interfaces are not as configured", "err", err)
 	}
+	s.reopen()
 }

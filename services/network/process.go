@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -32,6 +33,8 @@ type ProcessConfig struct {
 	ResolvConf string
 	// Resolver is where DNS is served; empty for not at all.
 	Resolver string
+	// DNSPort is where others ask for names; 0 is the usual one.
+	DNSPort uint16
 }
 
 // Process is the network of a node that is an ordinary process. Its address is
@@ -43,8 +46,11 @@ type Process struct {
 	log      *slog.Logger
 	resolver *resolver.Resolver
 
-	mu  sync.Mutex
-	doc config.Document
+	mu sync.Mutex
+	// ctx is Run's; nil before.
+	ctx   context.Context
+	doc   config.Document
+	doors *doors
 }
 
 var _ networkapi.API = (*Process)(nil)
@@ -53,6 +59,7 @@ var _ networkapi.API = (*Process)(nil)
 func NewProcess(cfg ProcessConfig, store *config.Store, log *slog.Logger) *Process {
 	p := &Process{cfg: cfg, store: store, log: log.With("component", "network")}
 	p.resolver = resolver.New(log, resolver.Sockets{}, p.hostServers)
+	p.doors = newDoors(p.resolver, p.openDoor, p.log)
 	return p
 }
 
@@ -88,7 +95,16 @@ func (p *Process) Run(ctx context.Context) error {
 		parts = append(parts, server.Run)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	defer func() {
+		cancel(nil)
+		p.doors.wait()
+	}()
+	p.mu.Lock()
+	p.ctx = ctx
+	if err := p.openDoors(p.doc); err != nil {
+		p.log.Error("others cannot ask for names", "err", err)
+	}
+	p.mu.Unlock()
 	var running sync.WaitGroup
 	for _, part := range parts {
 		running.Go(func() {
@@ -148,6 +164,12 @@ func (p *Process) Reload(context.Context) error {
 	if !isHostname(d.Hostname) {
 		return problem.New(problem.HostnameBad, "hostname", d.Hostname)
 	}
+	if err := checkDNS(d.DNS, Names[:1]); err != nil {
+		return err
+	}
+	if err := p.openDoors(d); err != nil {
+		return errors.Join(err, p.openDoors(p.doc))
+	}
 	if !reflect.DeepEqual(d.DNS, p.doc.DNS) {
 		if err := p.resolver.Configure(d.DNS); err != nil {
 			return err
@@ -155,6 +177,27 @@ func (p *Process) Reload(context.Context) error {
 	}
 	p.doc = d
 	return nil
+}
+
+// openDoors lets others ask the resolver where d says; before Run nobody. mu
+// is held.
+func (p *Process) openDoors(d config.Document) error {
+	if p.ctx == nil {
+		return nil
+	}
+	places := map[string]place{}
+	for _, name := range d.DNS.Listen {
+		places[name] = place{networks: func() []netip.Prefix { return []netip.Prefix{p.prefix().Masked()} }}
+	}
+	return p.doors.set(p.ctx, places)
+}
+
+// openDoor is the process's Door: interface a is its address.
+func (p *Process) openDoor(ctx context.Context, iface string) (net.PacketConn, net.Listener, error) {
+	if iface != Names[0] {
+		return nil, nil, absent(iface, Names[:1])
+	}
+	return openDoor(ctx, net.ListenConfig{}, iface, netip.AddrPortFrom(p.cfg.Address, cmp.Or(p.cfg.DNSPort, dnsPort)))
 }
 
 // Interfaces implements networkapi.API.

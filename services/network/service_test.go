@@ -74,6 +74,7 @@ type bench struct {
 	service *Service
 	kernel  *memoryKernel
 	dhcp    *memoryDHCP
+	doors   *memoryDoors
 	store   *config.Store
 	client  *networkapi.Client
 	path    string
@@ -85,7 +86,7 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
-	b := &bench{t: t, dhcp: &memoryDHCP{}, path: filepath.Join(dir, "live.json"), stop: func() {}}
+	b := &bench{t: t, dhcp: &memoryDHCP{}, doors: &memoryDoors{at: map[string]string{}}, path: filepath.Join(dir, "live.json"), stop: func() {}}
 	b.store = config.NewStore(b.path)
 	b.kernel = newMemoryKernel(
 		Link{Index: 2, Name: "eth0", MAC: macB, MTU: 1500, Carrier: true},
@@ -109,9 +110,10 @@ func (b *bench) start() {
 			b.names = append(b.names, name)
 			return nil
 		},
-		DHCP: func(string, string, func() string) (dhcp.Wire, error) { return b.dhcp, nil },
-		DNS:  resolver.Sockets{},
-		Log:  slog.New(slog.NewTextHandler(b.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
+		DHCP:    func(string, string, func() string) (dhcp.Wire, error) { return b.dhcp, nil },
+		DNS:     resolver.Sockets{},
+		DNSDoor: b.doors.open,
+		Log:     slog.New(slog.NewTextHandler(b.t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	ctx, cancel := context.WithCancel(b.t.Context())
 	done := make(chan error)

@@ -5,17 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
 )
 
-// maxAsking bounds the questions of other programs that are being answered.
-const maxAsking = 256
-
-// maxTries bounds the search for a port.
-const maxTries = 20
+const (
+	// maxAsking bounds the questions of other programs that are being answered.
+	maxAsking = 256
+	// maxConns bounds the TCP connections of one server.
+	maxConns = 128
+	// maxTries bounds the search for a port.
+	maxTries = 20
+)
 
 // Server offers a resolver to other programs by UDP and TCP.
 type Server struct {
@@ -23,12 +30,27 @@ type Server struct {
 	udp  net.PacketConn
 	tcp  net.Listener
 	seat chan struct{}
+	// networks are those whose hosts may ask; nil: whoever reaches it.
+	networks func() []netip.Prefix
 }
 
-// Listen takes addr ("127.0.0.1:53") for a server; Run must follow. With port 0
-// the kernel chooses one that is free for both UDP and TCP.
+// Serve returns a server on sockets of one port, which it owns; Run must
+// follow. It answers hosts of networks, as they are at that time, and refuses
+// all others: a resolver for everybody would serve to attack third parties.
+func (r *Resolver) Serve(udp net.PacketConn, tcp net.Listener, networks func() []netip.Prefix) *Server {
+	return &Server{r: r, udp: udp, tcp: newBounded(tcp, maxConns), seat: make(chan struct{}, maxAsking), networks: networks}
+}
+
+// Listen takes addr ("127.0.0.1:53"), of the loopback device, for a server of
+// the node's own programs; Run must follow. With port 0 the kernel chooses one
+// that is free for both UDP and TCP. The sockets are bound to the device, or
+// the same port could not be listened on at another.
 func (r *Resolver) Listen(ctx context.Context, addr string) (*Server, error) {
-	var lc net.ListenConfig
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		ctl := c.Control(func(fd uintptr) { err = unix.BindToDevice(int(fd), "lo") })
+		return errors.Join(ctl, err)
+	}}
 	for try := 1; ; try++ {
 		udp, err := lc.ListenPacket(ctx, "udp", addr)
 		if err != nil {
@@ -90,7 +112,10 @@ func (s *Server) answer(ctx context.Context, w dns.ResponseWriter, q *dns.Msg) {
 	fail := func(code int) {
 		m.SetRcode(q, code)
 	}
+	may := s.mayAsk(w.RemoteAddr())
 	switch {
+	case !may:
+		fail(dns.RcodeRefused)
 	case len(q.Question) != 1:
 		fail(dns.RcodeFormatError)
 	case q.Opcode != dns.OpcodeQuery:
@@ -115,9 +140,12 @@ func (s *Server) answer(ctx context.Context, w dns.ResponseWriter, q *dns.Msg) {
 			fail(dns.RcodeServerFailure)
 		}
 	}
-	m.RecursionAvailable = true
+	m.RecursionAvailable = may
 	if opt := q.IsEdns0(); opt != nil {
 		size = max(size, int(opt.UDPSize()))
+		if s.networks != nil {
+			size = min(size, udpSize)
+		}
 		m.SetEdns0(udpSize, false)
 	}
 	if w.RemoteAddr().Network() == "tcp" {
@@ -126,4 +154,54 @@ func (s *Server) answer(ctx context.Context, w dns.ResponseWriter, q *dns.Msg) {
 	m.Truncate(size)
 	// The asker may be gone; it will ask again.
 	_ = w.WriteMsg(m)
+}
+
+// mayAsk reports whether a host is answered.
+func (s *Server) mayAsk(from net.Addr) bool {
+	if s.networks == nil {
+		return true
+	}
+	host, err := netip.ParseAddrPort(from.String())
+	if err != nil {
+		return false
+	}
+	addr := host.Addr().Unmap()
+	return slices.ContainsFunc(s.networks(), func(n netip.Prefix) bool { return n.Contains(addr) })
+}
+
+// bounded is a listener that closes what it accepts beyond a number of open
+// connections.
+type bounded struct {
+	net.Listener
+	seat chan struct{}
+}
+
+func newBounded(l net.Listener, most int) *bounded { return &bounded{l, make(chan struct{}, most)} }
+
+// Accept implements net.Listener.
+func (b *bounded) Accept() (net.Conn, error) {
+	for {
+		c, err := b.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case b.seat <- struct{}{}:
+			return &seated{Conn: c, leave: sync.OnceFunc(func() { <-b.seat })}, nil
+		default:
+			c.Close()
+		}
+	}
+}
+
+// seated is a connection that is counted until it is closed.
+type seated struct {
+	net.Conn
+	leave func()
+}
+
+// Close implements net.Conn.
+func (c *seated) Close() error {
+	defer c.leave()
+	return c.Conn.Close()
 }

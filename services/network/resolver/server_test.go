@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,5 +186,99 @@ func TestGoResolverWorksThroughIt(t *testing.T) {
 	hosts, err := r.LookupHost(t.Context(), "cb1.tptac9.com")
 	if err != nil || len(hosts) != 1 || hosts[0] != "10.106.81.30" {
 		t.Errorf("LookupHost = %v, %v; want 10.106.81.30", hosts, err)
+	}
+}
+
+// TestServeRefusesStrangers: what others ask is answered to hosts of the
+// networks, as they are at the time, and only refused to the rest.
+func TestServeRefusesStrangers(t *testing.T) {
+	r := New(slog.New(slog.DiscardHandler), Sockets{}, func() []netip.AddrPort { return nil })
+	if err := r.Configure(config.DNS{Records: []string{"cb1.example.com 60 A 10.0.0.5"}}); err != nil {
+		t.Fatal(err)
+	}
+	sockets, err := r.Listen(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var networks atomic.Pointer[[]netip.Prefix]
+	s := r.Serve(sockets.udp, sockets.tcp, func() []netip.Prefix { return *networks.Load() })
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	})
+	for _, tt := range []struct {
+		name     string
+		networks []string
+		code     int
+	}{
+		{"none", nil, dns.RcodeRefused},
+		{"others", []string{"192.0.2.0/24", "127.0.0.2/32"}, dns.RcodeRefused},
+		{"its own", []string{"192.0.2.0/24", "127.0.0.0/8"}, dns.RcodeSuccess},
+		{"others again", []string{"::1/128"}, dns.RcodeRefused},
+	} {
+		nets := []netip.Prefix{}
+		for _, n := range tt.networks {
+			nets = append(nets, netip.MustParsePrefix(n))
+		}
+		networks.Store(&nets)
+		for _, network := range []string{"udp", "tcp"} {
+			q := new(dns.Msg).SetQuestion("cb1.example.com.", dns.TypeA)
+			m, _, err := (&dns.Client{Net: network, Timeout: 5 * time.Second}).Exchange(q, s.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			good := tt.code == dns.RcodeSuccess
+			if m.Rcode != tt.code || (len(m.Answer) == 1) != good || m.RecursionAvailable != good {
+				t.Errorf("by %s with networks %s the answer is\n%v\nwant %s", network, tt.name, m, dns.RcodeToString[tt.code])
+			}
+		}
+	}
+}
+
+// TestBounded: connections beyond the number are closed, and one that ends
+// makes room for another.
+func TestBounded(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBounded(inner, 1)
+	defer b.Close()
+	accepted := make(chan net.Conn)
+	go func() {
+		for {
+			c, err := b.Accept()
+			if err != nil {
+				close(accepted)
+				return
+			}
+			accepted <- c
+		}
+	}()
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	dial()
+	first := <-accepted
+	over := dial()
+	over.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := over.Read(make([]byte, 1)); err == nil || isTimeout(err) {
+		t.Errorf("a connection beyond the bound reads %v; want it closed", err)
+	}
+	first.Close()
+	first.Close()
+	dial()
+	if c := <-accepted; c == nil {
+		t.Error("no connection after one has ended")
 	}
 }
