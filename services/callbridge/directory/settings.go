@@ -1,0 +1,105 @@
+package directory
+
+import (
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"parley/services/config"
+	"parley/services/problem"
+)
+
+// mode is how a connection is protected.
+type mode string
+
+// The modes, as the document has them.
+const (
+	startTLS mode = "starttls"
+	ldaps    mode = "ldaps"
+	noTLS    mode = "none"
+)
+
+// The names of the fields in Configuration > Active Directory.
+const (
+	fieldAddress     = "Address"
+	fieldPort        = "Port"
+	fieldTLS         = "TLS"
+	fieldPassword    = "Password"
+	fieldBase        = "Base distinguished name"
+	fieldFilter      = "Filter"
+	fieldUser        = "Username"
+	fieldDisplayName = "Display name"
+)
+
+// settings are a config.Directory that was checked and taken apart.
+type settings struct {
+	host, port  string
+	mode        mode
+	trust       string
+	username    string
+	password    config.Secret
+	base        string
+	filter      string
+	user        userMapping
+	displayName mapping
+}
+
+// address is host:port.
+func (s *settings) address() string { return net.JoinHostPort(s.host, s.port) }
+
+// readSettings takes the document's settings apart, or returns a problem.
+func readSettings(c config.Directory) (settings, error) {
+	bad := func(field, value, reason string) (settings, error) {
+		return settings{}, problem.New(problem.DirectorySetting, "field", field, "value", short(value), "reason", reason)
+	}
+	s := settings{host: c.Address, mode: mode(c.TLS), trust: c.Trust, username: c.Username, password: c.Password, base: c.BaseDN, filter: c.Filter}
+	if c.Address == "" {
+		return settings{}, problem.New(problem.DirectoryUnset)
+	}
+	if _, err := netip.ParseAddr(c.Address); err != nil && strings.ContainsAny(c.Address, ":/ \t@") {
+		return bad(fieldAddress, c.Address, "it is neither a host name nor an address, as in ldap.example.com")
+	}
+	if s.mode == "" {
+		s.mode = startTLS
+		if c.Port == 636 {
+			s.mode = ldaps
+		}
+	}
+	switch s.mode {
+	case startTLS, noTLS:
+		s.port = "389"
+	case ldaps:
+		s.port = "636"
+	default:
+		return bad(fieldTLS, c.TLS, "it is one of starttls, ldaps and none")
+	}
+	if c.Port < 0 || c.Port > 65535 {
+		return bad(fieldPort, strconv.Itoa(c.Port), "ports are 1 to 65535, as a rule 389 or 636")
+	}
+	if c.Port != 0 {
+		s.port = strconv.Itoa(c.Port)
+	}
+	if c.Username != "" && c.Password == "" {
+		return bad(fieldPassword, "", "a server takes a user name without a password for nobody's")
+	}
+	if dn, err := ldap.ParseDN(c.BaseDN); err != nil || len(dn.RDNs) == 0 {
+		return bad(fieldBase, c.BaseDN, "it is written like dc=example,dc=com")
+	}
+	if s.filter == "" {
+		s.filter = "(objectClass=*)"
+	}
+	if _, err := ldap.CompileFilter(s.filter); err != nil {
+		return bad(fieldFilter, c.Filter, "it is written like (&(objectClass=person)(mail=*)), with all its brackets")
+	}
+	var reason string
+	if s.user, reason = readUserMapping(c.User); reason != "" {
+		return bad(fieldUser, c.User, reason)
+	}
+	if s.displayName, reason = readMapping(c.DisplayName); reason != "" {
+		return bad(fieldDisplayName, c.DisplayName, reason)
+	}
+	return s, nil
+}
