@@ -1,0 +1,58 @@
+package callbridge
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+	"unicode"
+
+	"parley/services/xmpp/stanza"
+	"parley/services/xmpp/stream"
+)
+
+// FuzzServer: whatever a server sends after its header, it ends as a failure
+// whose text is one line, and what is answered is well-formed.
+func FuzzServer(f *testing.F) {
+	header := string(stream.Header{Content: stanza.NSComponent, From: "cb1." + domain, ID: "1"}.Append(nil))
+	for _, s := range []string{
+		"<handshake/>", "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
+		"<stream:error><x xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>a&#10;b</text></stream:error>",
+		"<stream:error/>", "<iq type='get' id='1' from='a'><ping xmlns='urn:xmpp:ping'/></iq>", "<iq type='set' id='1'/>", "<iq type='get'><query xmlns='http://jabber.org/protocol/disco#info' node='x'/></iq>",
+		"</stream:stream>", "<message><body>x</body></message>", "<a",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		w := &wire{scanner: stream.NewScanner(strings.NewReader(header+s), stanza.NSComponent, limits)}
+		defer w.scanner.Release()
+		if _, err := w.scanner.Header(); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			e, err := w.next()
+			if err != nil {
+				checkFailure(t, err)
+				return
+			}
+			reply := answer(e)
+			if reply == nil {
+				continue
+			}
+			again, err := stream.ParseStanza(bytes.Clone(reply.Append(nil, "")))
+			if err != nil || again.Attr("id") != e.Attr("id") {
+				t.Fatalf("answer %s to %s: %v", reply, e, err)
+			}
+		}
+	})
+}
+
+func checkFailure(t *testing.T, err error) {
+	failure := broken(err)
+	if e, ok := errors.AsType[*stream.Error](err); ok {
+		failure = refused(e, "cb1", true)
+	}
+	if text := failure.text(); failure.reason == "" || strings.ContainsFunc(text, unicode.IsControl) {
+		t.Fatalf("failure %q for %q; want one line and a reason", text, failure.reason)
+	}
+}

@@ -1,0 +1,89 @@
+package callbridge
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"parley/services/callbridge/callbridgeapi"
+	"parley/services/config"
+)
+
+// status is what there is to tell; Bridge.mu guards it.
+type status struct {
+	state   callbridgeapi.State
+	since   time.Time
+	conf    config.BridgeLink
+	server  string
+	address netip.AddrPort
+	// failure is the last one, nil for none.
+	failure        *failure
+	failedAt, next time.Time
+}
+
+func (s *status) change(to callbridgeapi.State) {
+	if s.state != to {
+		s.state, s.since = to, time.Now()
+	}
+}
+
+// Status implements callbridgeapi.API.
+func (b *Bridge) Status(context.Context) (callbridgeapi.Status, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.status.tell(time.Now()), nil
+}
+
+// tell is the status as it reads now.
+func (s *status) tell(now time.Time) callbridgeapi.Status {
+	out := callbridgeapi.Status{
+		State: s.state, Since: s.since, Name: s.conf.Name, Domain: s.conf.Domain, Server: s.server, Address: s.address,
+		// The bridge has none to offer yet.
+		AuthenticationRow: "no authentication components found",
+	}
+	if out.State == "" {
+		out.State = callbridgeapi.Off
+	}
+	if f := s.failure; f != nil && (s.state != callbridgeapi.Connected || now.Sub(s.since) < lasting) {
+		out.Reason, out.Detail, out.Hint, out.FailedAt = f.reason, f.detail, f.hint, s.failedAt
+	}
+	switch {
+	case s.state == callbridgeapi.Connected:
+		out.XMPPRow = fmt.Sprintf("connected to %s (secure) for %s", s.server, duration(now.Sub(s.since)))
+	case s.failure != nil && s.server == "":
+		out.XMPPRow = fmt.Sprintf("failed to connect due to %s (%s ago)", s.failure.reason, duration(now.Sub(s.failedAt)))
+	case s.failure != nil:
+		out.XMPPRow = fmt.Sprintf("failed to connect to %s due to %s (%s ago)", s.server, s.failure.reason, duration(now.Sub(s.failedAt)))
+	case s.state == callbridgeapi.Connecting:
+		out.XMPPRow = "connecting"
+	default:
+		out.XMPPRow = "not configured"
+	}
+	if s.state == callbridgeapi.Failed {
+		out.Next = s.next
+	}
+	return out
+}
+
+// duration is as the original has it: "1 minute, 2 seconds".
+func duration(d time.Duration) string {
+	total := int64(max(0, d) / time.Second)
+	var parts []string
+	for _, u := range []struct {
+		name    string
+		seconds int64
+	}{{"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}} {
+		n := total / u.seconds
+		total %= u.seconds
+		if len(parts) == 0 && n == 0 && u.seconds > 1 {
+			continue
+		}
+		if n != 1 {
+			u.name += "s"
+		}
+		parts = append(parts, fmt.Sprintf("%d %s", n, u.name))
+	}
+	return strings.Join(parts, ", ")
+}
