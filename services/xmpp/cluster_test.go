@@ -3,6 +3,7 @@ package xmpp
 import (
 	"context"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net"
@@ -106,6 +107,9 @@ func (m *member) start() {
 			return []net.Listener{l}, err
 		},
 		Address: func(string) (netip.Addr, error) { return *m.addr.Load(), nil },
+		Examine: func(_ context.Context, in json.RawMessage) (json.RawMessage, error) {
+			return json.Marshal(m.addr.Load().String() + " examined for " + string(in))
+		},
 	})
 	var ctx context.Context
 	ctx, m.stop = context.WithCancel(context.Background())

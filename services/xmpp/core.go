@@ -89,6 +89,7 @@ func (s *Server) openCoreLocked() error {
 	}
 	if c.peers != nil {
 		s.handleCalls(c)
+		s.handleExamine(c)
 		c.running.Go(func() { c.keepRecord(ctx) })
 		c.running.Go(func() { s.ended("connections to other nodes", c.peers.Run(ctx)) })
 	}

@@ -6,6 +6,7 @@ package xmpp
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,6 +46,8 @@ type Deps struct {
 	// Address is the IPv4 address of an interface, by which other nodes
 	// reach this one; it may change.
 	Address func(iface string) (netip.Addr, error)
+	// Examine is this node's examiner, for the other members; nil for none.
+	Examine func(ctx context.Context, in json.RawMessage) (json.RawMessage, error)
 	Log     *slog.Logger
 }
 
@@ -70,7 +73,10 @@ type Server struct {
 	evicted chan *core
 }
 
-var _ xmppapi.API = (*Server)(nil)
+var (
+	_ xmppapi.API      = (*Server)(nil)
+	_ xmppapi.Examiner = (*Server)(nil)
+)
 
 // New returns a server that has not started.
 func New(cfg Config, deps Deps) *Server {

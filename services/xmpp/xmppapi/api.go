@@ -5,6 +5,7 @@ package xmppapi
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 )
 
@@ -48,6 +49,24 @@ type API interface {
 	Users(ctx context.Context) ([]User, error)
 	// ImportUsers adds all or, if one of them cannot be added, none.
 	ImportUsers(ctx context.Context, us []Credential) error
+}
+
+// Examiner has the other members of the cluster examined. *Client and the server
+// implement it. It is apart from API: it is for diagnosis alone.
+type Examiner interface {
+	// Examine gives in to the examiner of each other member, and returns their
+	// answers, after some seconds at the latest. What in and the answers mean
+	// is the examiners' matter. Outside a cluster there are none.
+	Examine(ctx context.Context, in json.RawMessage) ([]Examined, error)
+}
+
+// Examined is what the examiner of a member has answered.
+type Examined struct {
+	// Address is "10.106.81.30:5222".
+	Address string `json:"address"`
+	// Out is the answer, and Failure why there is none.
+	Out     json.RawMessage `json:"out,omitempty"`
+	Failure string          `json:"failure,omitempty"`
 }
 
 // Status is the service at one moment.

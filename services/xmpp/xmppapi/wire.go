@@ -2,6 +2,7 @@ package xmppapi
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"parley/services/control"
@@ -13,7 +14,10 @@ const service = "xmpp"
 // Client calls the XMPP service behind a control socket.
 type Client struct{ c *control.Client }
 
-var _ API = (*Client)(nil)
+var (
+	_ API      = (*Client)(nil)
+	_ Examiner = (*Client)(nil)
+)
 
 // NewClient returns the client of the socket at path.
 func NewClient(path string) *Client { return &Client{control.NewClient(service, path)} }
@@ -110,7 +114,12 @@ func (c *Client) ImportUsers(ctx context.Context, us []Credential) error {
 	return c.c.Call(ctx, "POST", "/users/import", us, nil)
 }
 
-// Handler serves api to Clients.
+// Examine implements Examiner.
+func (c *Client) Examine(ctx context.Context, in json.RawMessage) (out []Examined, err error) {
+	return out, c.c.Call(ctx, "POST", "/cluster/examine", in, &out)
+}
+
+// Handler serves api to Clients, and what it has of Examiner.
 func Handler(api API) http.Handler {
 	type none = control.None
 	mux := http.NewServeMux()
@@ -143,6 +152,9 @@ func Handler(api API) http.Handler {
 	control.Handle(mux, service, "POST /users/import", func(ctx context.Context, us []Credential) (none, error) {
 		return none{}, api.ImportUsers(ctx, us)
 	})
+	if e, ok := api.(Examiner); ok {
+		control.Handle(mux, service, "POST /cluster/examine", e.Examine)
+	}
 	control.Handle(mux, service, "POST /callbridges/add", func(ctx context.Context, cb CallBridge) (CallBridge, error) {
 		return api.AddCallBridge(ctx, cb.Name, cb.Secret)
 	})

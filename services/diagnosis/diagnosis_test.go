@@ -1,0 +1,279 @@
+package diagnosis_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"parley/services/callbridge/callbridgeapi"
+	"parley/services/config"
+	"parley/services/diagnosis"
+	"parley/services/xmpp/xmppapi"
+)
+
+// mistakes are made on the first of three members, unless w says otherwise.
+// What is then found is in testdata/mistakes.txt.
+var mistakes = []struct {
+	name string
+	make func(w *world, n *node)
+}{
+	{"XMPP disabled", func(_ *world, n *node) { n.doc.XMPP.Enabled = false }},
+	{"XMPP in trouble", func(_ *world, n *node) {
+		n.status = func(s *xmppapi.Status) {
+			s.Running, s.Trouble = false, "cannot listen on 10.106.81.30 of interface a: in use; see 'ipv4 a'"
+		}
+	}},
+	{"XMPP service silent", func(_ *world, n *node) { n.silent = true }},
+	{"no domain", func(_ *world, n *node) { n.doc.XMPP.Domain = "" }},
+	{"nowhere listened", func(_ *world, n *node) { n.doc.XMPP.Listen = nil }},
+	{"interface without card", func(_ *world, n *node) { n.doc.XMPP.Listen = []string{"c"} }},
+	{"cable out", func(_ *world, n *node) { n.nics[0].Up = false }},
+	{"interface disabled", func(_ *world, n *node) {
+		n.nics[0].Addresses = nil
+		n.doc.Interfaces["a"] = config.Interface{}
+	}},
+	{"no lease", func(_ *world, n *node) {
+		n.nics[0].Addresses = nil
+		n.doc.Interfaces["a"] = config.Interface{IPv4: config.IPv4{Enabled: true, DHCP: true}}
+	}},
+	{"no address", func(_ *world, n *node) {
+		n.nics[0].Addresses = nil
+		n.doc.Interfaces["a"] = config.Interface{IPv4: config.IPv4{Enabled: true}}
+	}},
+
+	{"no certificate", func(_ *world, n *node) { n.doc.XMPP.Key, n.doc.XMPP.Certificate, n.doc.XMPP.Bundle = "", "", "" }},
+	{"key gone", func(_ *world, n *node) { delete(n.files, "abhiall.key") }},
+	{"certificate is none", func(_ *world, n *node) { n.files["abhiall.cer"] = n.files["notes.txt"] }},
+	{"wrong key", func(_ *world, n *node) { n.doc.XMPP.Key = "other.key" }},
+	{"no key fits", func(_ *world, n *node) { n.files["abhiall.key"] = n.files["other.key"] }},
+	{"certificate expired", func(_ *world, n *node) { n.files["abhiall.cer"] = n.files["expired.cer"] }},
+	{"certificate expires soon", func(_ *world, n *node) { n.files["abhiall.cer"] = n.files["soon.cer"] }},
+	{"certificate not yet valid", func(_ *world, n *node) { n.files["abhiall.cer"] = n.files["future.cer"] }},
+	{"domain not in certificate", func(_ *world, n *node) { n.files["abhiall.cer"] = n.files["nodomain.cer"] }},
+	{"host not in certificate", func(_ *world, n *node) { n.files["abhiall.cer"] = n.files["nohost.cer"] }},
+	{"bundle out of order", func(_ *world, n *node) { n.files["certall.cer"] = n.files["disorder.cer"] }},
+	{"bundle lacks the intermediate", func(_ *world, n *node) { n.files["certall.cer"] = n.files["root.cer"] }},
+	{"no bundle", func(_ *world, n *node) { n.doc.XMPP.Bundle = "" }},
+	{"certificate replaced and not loaded", func(_ *world, n *node) {
+		n.status = func(s *xmppapi.Status) { s.Expires = now.AddDate(0, 1, 0) }
+	}},
+	{"no trust bundle", func(_ *world, n *node) { n.doc.XMPP.Cluster.Trust = "" }},
+	{"trust bundle gone", func(_ *world, n *node) { n.doc.XMPP.Cluster.Trust = "gone.crt" }},
+	{"trust bundle is none", func(_ *world, n *node) { n.doc.XMPP.Cluster.Trust = "notes.txt" }},
+	{"trust bundle of others", func(_ *world, n *node) { n.doc.XMPP.Cluster.Trust = "other.cer" }},
+	{"trust bundle has an expired one", func(_ *world, n *node) {
+		n.files["both.crt"] = n.files["abhiall.cer"] + n.files["expired.cer"] + n.files["soon.cer"] + n.files["future.cer"]
+		n.doc.XMPP.Cluster.Trust = "both.crt"
+	}},
+
+	{"no records for Call Bridges", func(w *world, _ *node) { w.without("_xmpp-component") }},
+	{"no records for clients", func(w *world, _ *node) { w.without("_xmpp-client") }},
+	{"component record with the client port", func(w *world, _ *node) { w.rewrite("0 0 5223 cb2", "0 0 5222 cb2") }},
+	{"client record with the article's port", func(w *world, _ *node) { w.rewrite("10 50 5222 cb2", "10 50 522 cb2") }},
+	{"client record with the component port", func(w *world, _ *node) { w.rewrite("10 50 5222 cb2", "10 50 5223 cb2") }},
+	{"target without address", func(w *world, _ *node) { w.without("cb2.tptac9.com. 86400 IN A") }},
+	{"target is an alias", func(w *world, _ *node) {
+		w.rewrite("cb2.tptac9.com. 86400 IN A 10.106.81.31", "cb2.tptac9.com. 86400 IN CNAME chat.tptac9.com.")
+		w.dns = append(w.dns, "chat.tptac9.com. 86400 IN A 10.106.81.31")
+	}},
+	{"target elsewhere", func(w *world, _ *node) { w.rewrite("A 10.106.81.31", "A 10.106.81.99") }},
+	{"a member without record", func(w *world, _ *node) { w.without("_xmpp-component._tcp.tptac9.com. 86400 IN SRV 0 0 5223 cb3") }},
+	{"no such service", func(w *world, _ *node) {
+		w.without("_xmpp-client")
+		w.dns = append(w.dns, "_xmpp-client._tcp.tptac9.com. 60 IN SRV 0 0 0 .")
+	}},
+	{"name servers silent", func(_ *world, n *node) { n.mute = true }},
+	{"own record wrong", func(_ *world, n *node) {
+		n.doc.DNS.Records = []string{"_xmpp-component._tcp.tptac9.com. 86400 IN SRV 0 0 5222 cb1.tptac9.com."}
+	}},
+	{"own address record wrong", func(_ *world, n *node) { n.doc.DNS.Records = []string{"cb3.tptac9.com. 86400 IN A 10.106.81.23"} }},
+	{"own record wrong on another", func(w *world, _ *node) {
+		w.nodes[1].doc.DNS.Records = []string{"_xmpp-client._tcp.tptac9.com. 86400 IN SRV 10 50 522 cb1.tptac9.com."}
+	}},
+
+	{"member down", func(w *world, _ *node) { w.nodes[2].down = true }},
+	{"majority down", func(w *world, _ *node) { w.nodes[1].down, w.nodes[2].down = true, true }},
+	{"address twice", func(_ *world, n *node) {
+		n.cluster = func(c *xmppapi.Cluster) { c.Nodes = append(c.Nodes, c.Nodes[1]) }
+	}},
+	{"four members", func(_ *world, n *node) {
+		n.cluster = func(c *xmppapi.Cluster) {
+			c.Nodes = append(c.Nodes, xmppapi.Node{Address: "10.106.81.33:5222", Reachable: true, Version: "1.0"})
+		}
+	}},
+	{"two members", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { c.Nodes = c.Nodes[:2] } }},
+	{"no leader", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { c.Leader = false } }},
+	{"member behind", func(_ *world, n *node) {
+		n.cluster = func(c *xmppapi.Cluster) { c.Nodes[1].Lag, c.Nodes[1].Learner = 5000, true }
+	}},
+	{"clock behind", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { c.Nodes[1].Clock = -5 * time.Second } }},
+	{"clock far ahead", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { c.Nodes[2].Clock = 61 * time.Second } }},
+	{"versions", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { c.Nodes[2].Version = "1.1" } }},
+	{"no member", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { *c = xmppapi.Cluster{} } }},
+	{"joining", func(_ *world, n *node) {
+		n.cluster = func(c *xmppapi.Cluster) {
+			*c = xmppapi.Cluster{Activity: "catching up with the leader 10.106.81.31:5222, at entry 7"}
+		}
+	}},
+	{"firewall on the way of one", func(w *world, _ *node) { w.nodes[1].closed = []string{"10.106.81.32:5223"} }},
+	{"firewall before this node", func(w *world, n *node) {
+		w.nodes[1].closed, w.nodes[2].closed = []string{n.addr + ":5223"}, []string{n.addr + ":5223"}
+	}},
+	{"XMPP disabled on another", func(w *world, _ *node) { w.nodes[1].doc.XMPP.Enabled = false }},
+	{"other domain on another", func(w *world, _ *node) { w.nodes[1].doc.XMPP.Domain = "tptac8.com" }},
+	{"another trusts others only", func(w *world, _ *node) {
+		n := w.nodes[1]
+		n.doc.XMPP.Key, n.doc.XMPP.Certificate, n.doc.XMPP.Cluster.Trust = "other.key", "other.cer", "other.cer"
+	}},
+	{"another does not examine itself", func(w *world, _ *node) { w.nodes[1].deaf = true }},
+	{"another's disk is full", func(w *world, _ *node) { w.nodes[1].disk = 0.99 }},
+	{"host name twice", func(w *world, _ *node) { w.nodes[2].doc.Hostname = "cb2" }},
+
+	{"no Call Bridge", func(w *world, _ *node) {
+		w.bridges = nil
+		for _, n := range w.nodes {
+			n.doc.CallBridge = config.CallBridge{}
+		}
+	}},
+	{"two secrets alike", func(w *world, _ *node) { w.bridges[2].Secret = w.bridges[0].Secret }},
+	{"secrets differ on another", func(w *world, _ *node) {
+		w.nodes[1].secrets = slices.Clone(w.bridges)
+		w.nodes[1].secrets[2].Secret = "secret of old"
+	}},
+	{"Call Bridge not connected", func(w *world, _ *node) { w.bridges[1].Connected = false }},
+	{"Call Bridge without name", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Name = "" }},
+	{"Call Bridge without domain", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Domain = "" }},
+	{"Call Bridge without secret", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Secret = "" }},
+	{"Call Bridge of another domain", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Domain = "tptac8.com" }},
+	{"Call Bridge to the client port", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Server = "cb1.tptac9.com:5222" }},
+	{"Call Bridge unregistered", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Name = "cb7" }},
+	{"Call Bridge with another's secret", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Secret = "secret of cb3" }},
+	{"Call Bridge with a wrong secret", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Secret = "typed wrong" }},
+	{"Call Bridge failed", func(_ *world, n *node) {
+		n.bridge = callbridgeapi.Status{State: callbridgeapi.Failed, Reason: callbridgeapi.DNSError, Hint: "SRV points to 5222, the client port",
+			XMPPRow: "failed to connect due to dns error (2 seconds ago)"}
+	}},
+	{"Call Bridge connecting", func(_ *world, n *node) { n.bridge.State = callbridgeapi.Connecting }},
+	{"two Call Bridges of one name", func(w *world, _ *node) {
+		w.nodes[2].doc.CallBridge.XMPP.Name, w.nodes[2].doc.CallBridge.XMPP.Secret = "cb2", "secret of cb2"
+	}},
+
+	{"disk nearly full", func(_ *world, n *node) { n.disk = 0.93 }},
+	{"disk full", func(_ *world, n *node) { n.disk = 0.98 }},
+}
+
+// without takes the records away that begin so.
+func (w *world) without(prefix string) {
+	w.dns = slices.DeleteFunc(w.dns, func(r string) bool { return strings.HasPrefix(r, prefix) })
+}
+
+// rewrite changes what stands in one record.
+func (w *world) rewrite(old, by string) {
+	for i, r := range w.dns {
+		w.dns[i] = strings.Replace(r, old, by, 1)
+	}
+}
+
+// fingerprint is what differs in each run.
+var fingerprint = regexp.MustCompile(`\(SHA-256 [0-9A-F:]+…\)`)
+
+// troubles are the findings that are not OK, as lines.
+func troubles(n *node) []string {
+	var lines []string
+	for _, f := range n.diagnosis().Run(n.t.Context()) {
+		if f.Level != diagnosis.OK {
+			lines = append(lines, fingerprint.ReplaceAllString(f.Text(), "(…)"))
+		}
+	}
+	return lines
+}
+
+func TestNoMistake(t *testing.T) {
+	w := newWorld(t, makeCerts(t))
+	for _, n := range w.nodes {
+		findings := n.diagnosis().Run(t.Context())
+		for _, f := range findings {
+			if f.Level != diagnosis.OK {
+				t.Errorf("on %s: %s", n.addr, f.Text())
+			}
+		}
+		if len(findings) < 20 {
+			t.Errorf("on %s: %d findings only", n.addr, len(findings))
+		}
+	}
+}
+
+// TestMistakes: each mistake is found, named, and has what mends it. UPDATE=1
+// writes what is found.
+func TestMistakes(t *testing.T) {
+	golden := filepath.Join("testdata", "mistakes.txt")
+	certs := makeCerts(t)
+	got := map[string][]string{}
+	var all strings.Builder
+	for _, m := range mistakes {
+		w := newWorld(t, certs)
+		m.make(w, w.nodes[0])
+		got[m.name] = troubles(w.nodes[0])
+		fmt.Fprintf(&all, "== %s\n%s\n", m.name, strings.Join(got[m.name], "\n"))
+	}
+	if len(got) != len(mistakes) {
+		t.Errorf("%d names for %d mistakes", len(got), len(mistakes))
+	}
+	if os.Getenv("UPDATE") != "" {
+		if err := os.WriteFile(golden, []byte(all.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{}
+	for part := range strings.SplitSeq(strings.TrimPrefix(string(data), "== "), "\n== ") {
+		name, lines, _ := strings.Cut(strings.TrimSuffix(part, "\n"), "\n")
+		want[name] = strings.Split(lines, "\n")
+	}
+	for _, name := range slices.Sorted(maps.Keys(got)) {
+		if len(got[name]) == 0 {
+			t.Errorf("%s: not found", name)
+		}
+		for _, line := range got[name] {
+			if !strings.Contains(line, "; ") {
+				t.Errorf("%s: %q names nothing that mends it", name, line)
+			}
+		}
+		if d := cmp.Diff(want[name], got[name]); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+	for name := range want {
+		if got[name] == nil {
+			t.Errorf("testdata has %q, which is no mistake of the table", name)
+		}
+	}
+}
+
+// TestBehindIsNoMistake: a member that has not heard of a change yet has other
+// Call Bridges for a moment.
+func TestBehindIsNoMistake(t *testing.T) {
+	w := newWorld(t, makeCerts(t))
+	n := w.nodes[1]
+	n.secrets = w.bridges[:2]
+	n.doc.CallBridge, w.nodes[2].doc.CallBridge = config.CallBridge{}, config.CallBridge{}
+	if got := troubles(w.nodes[0]); len(got) == 0 {
+		t.Error("with the same entries it is a mistake, and is not found")
+	}
+	w.nodes[0].status = func(s *xmppapi.Status) { s.LastIndex = 7 }
+	n.status = func(s *xmppapi.Status) { s.LastIndex = 6 }
+	for _, line := range troubles(w.nodes[0]) {
+		t.Errorf("a member that is behind: %s", line)
+	}
+}
