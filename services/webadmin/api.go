@@ -1,0 +1,170 @@
+package webadmin
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"parley/services/config"
+	"parley/services/files"
+	"parley/services/problem"
+)
+
+// The REST API: paths, names and elements are the original's, as far as this
+// product has the matter; what it lacked, the state of XMPP and of its
+// cluster, is beside them. GET answers XML, or JSON where Accept wants it.
+
+// call answers a request of a program; what it returns is encoded, its error
+// becomes failureDetails.
+type call func(r *http.Request, who files.Who) (any, error)
+
+const apiPath = "/api/v1/"
+
+func (s *Server) routeAPI(mux *http.ServeMux) {
+	mux.Handle("GET "+apiPath+"system/status", s.api(s.apiStatus))
+	mux.Handle("GET "+apiPath+"system/alarms", s.api(s.apiAlarms))
+	mux.Handle("GET "+apiPath+"system/xmpp", s.api(s.apiXMPP))
+	mux.Handle("GET "+apiPath+"system/configuration/xmpp", s.api(s.apiLink))
+	mux.Handle("PUT "+apiPath+"system/configuration/xmpp", s.api(s.setAPILink))
+	mux.Handle("POST "+apiPath+"system/configuration/xmpp", s.api(s.setAPILink))
+	mux.Handle("GET "+apiPath+"callBridges", s.api(s.apiBridges))
+	mux.Handle("GET "+apiPath+"callBridges/{id}", s.api(s.apiBridge))
+	mux.Handle(apiPath, s.api(func(*http.Request, files.Who) (any, error) { return nil, &failure{tag: "unrecognisedObject"} }))
+	mux.HandleFunc("GET /metrics", s.metrics)
+}
+
+// api lets a program in and encodes what c returns; nil is an empty answer.
+func (s *Server) api(c call) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		who, err := s.programOf(r)
+		if err != nil {
+			s.refuse(w, err)
+			return
+		}
+		answer, err := c(r, who)
+		if err != nil {
+			f := s.failureOf(err)
+			encode(w, r, f.status(), f)
+			return
+		}
+		encode(w, r, http.StatusOK, answer)
+	})
+}
+
+// refuse answers whoever may not use the API.
+func (s *Server) refuse(w http.ResponseWriter, err error) {
+	status := http.StatusForbidden
+	switch problem.CodeOf(err) {
+	case problem.AccountDenied, problem.AccountLocked:
+		w.Header().Set("WWW-Authenticate", `Basic realm="Parley", charset="UTF-8"`)
+		status = http.StatusUnauthorized
+	case problem.LoginsTooMany:
+		status = http.StatusTooManyRequests
+	case "":
+		s.log.Error("login to API", "err", err)
+		status, err = http.StatusInternalServerError, errAccounts
+	}
+	http.Error(w, problem.Text(err), status)
+}
+
+// failure is failureDetails of one kind.
+type failure struct {
+	tag string
+	// parameter and detail are attributes, where they are not empty.
+	parameter, detail string
+}
+
+func (f *failure) Error() string { return f.tag + " " + f.parameter + " " + f.detail }
+
+func (f *failure) status() int {
+	switch f.tag {
+	case "unrecognisedObject", "callBridgeDoesNotExist":
+		return http.StatusNotFound
+	case "serviceUnavailable":
+		return http.StatusServiceUnavailable
+	case "internalError":
+		return http.StatusInternalServerError
+	}
+	return http.StatusBadRequest
+}
+
+// parameterOf is how the API calls a field of the form.
+var parameterOf = map[string]string{
+	fieldName: "uniqueName", fieldDomain: "domain", fieldServer: "serverAddressOverride", fieldSecret: "sharedSecret",
+}
+
+func (s *Server) failureOf(err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
+	if wrong, ok := errors.AsType[*wrongField](err); ok {
+		return &failure{tag: "parameterError", parameter: parameterOf[wrong.field], detail: problem.Text(wrong.err)}
+	}
+	tag := "invalidOperation"
+	switch problem.CodeOf(err) {
+	case problem.NotReachable:
+		tag = "serviceUnavailable"
+	case "", problem.Internal, problem.AuditFailed:
+		tag = "internalError"
+	}
+	return &failure{tag: tag, detail: s.explain(err)}
+}
+
+// apiLink is the Call Bridge's XMPP settings, but for the secret.
+func (s *Server) apiLink(*http.Request, files.Who) (any, error) {
+	d, err := s.deps.Config.Load()
+	if err != nil {
+		return nil, err
+	}
+	l := d.CallBridge.XMPP
+	return &linkAnswer{UniqueName: l.Name, Domain: l.Domain, Server: l.Server}, nil
+}
+
+// setAPILink changes the parameters that are given.
+func (s *Server) setAPILink(r *http.Request, who files.Who) (any, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, &failure{tag: "parameterError", detail: "the body is not application/x-www-form-urlencoded"}
+	}
+	for name := range r.PostForm {
+		switch name {
+		case "uniqueName", "domain", "serverAddressOverride", "sharedSecret":
+		default:
+			return nil, &failure{tag: "parameterError", parameter: name, detail: "there is no such parameter"}
+		}
+	}
+	ctx, cancel := brief(r)
+	defer cancel()
+	return nil, s.setLink(ctx, who, func(l *config.BridgeLink) {
+		set := func(name string, to *string) {
+			if r.PostForm.Has(name) {
+				*to = strings.TrimSpace(r.PostForm.Get(name))
+			}
+		}
+		secret := l.Secret.Reveal()
+		set("uniqueName", &l.Name)
+		set("domain", &l.Domain)
+		set("serverAddressOverride", &l.Server)
+		set("sharedSecret", &secret)
+		l.Secret = config.Secret(secret)
+	})
+}
+
+// window is the part of a collection that offset and limit ask for.
+func window(r *http.Request, total int) (from, to int, err error) {
+	number := func(name string, otherwise int) int {
+		text := r.FormValue(name)
+		if text == "" {
+			return otherwise
+		}
+		n, bad := strconv.Atoi(text)
+		if bad != nil || n < 0 {
+			err = cmp.Or(err, error(&failure{tag: "parameterError", parameter: name, detail: "it is not a number from 0"}))
+		}
+		return n
+	}
+	from = min(max(0, number("offset", 0)), total)
+	to = from + min(max(0, number("limit", total)), total-from)
+	return from, to, err
+}

@@ -1,0 +1,283 @@
+package webadmin
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"parley/services/callbridge/callbridgeapi"
+	"parley/services/config"
+	"parley/services/eventlog/eventlogapi"
+	"parley/services/xmpp/xmppapi"
+)
+
+// program is a client of the API with HTTP Basic.
+func (s *site) program(name, password string) *browser {
+	b := s.browser()
+	b.header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(name+":"+password)))
+	return b
+}
+
+// newAPISite has something of everything to tell.
+func newAPISite(t *testing.T) *site {
+	s := newSite(t)
+	s.configure(func(d *config.Document) {
+		d.CallBridge.XMPP = config.BridgeLink{Name: "cb1", Domain: "tptac9.com", Server: "localhost:5223", Secret: "kvgP1SRzWVabhiPVAb1"}
+	})
+	s.bridge.status.State, s.bridge.status.Reason = callbridgeapi.Failed, callbridgeapi.AuthenticationFailure
+	s.events.faults = []eventlogapi.Fault{
+		{Key: xmppFault, Since: start.Add(-time.Minute), Message: "XMPP connection to '' failed", Hint: "SRV points to 5222"},
+		{Key: "xmpp.certificate", Since: start, Message: "abhiall.cer expires in 3 days"},
+	}
+	s.xmpp.status = xmppapi.Status{Running: true, Clustered: true, Sessions: 12, Components: 1, Accounts: 40, Pending: 7, LastIndex: 90, Expires: start.Add(time.Hour)}
+	s.xmpp.bridges = []xmppapi.CallBridge{{Name: "cb1", Secret: "kvgP1SRzWVabhiPVAb1", Connected: true}, {Name: "cb2", Secret: "uBiLLdIU8vVqj86CAb1"}}
+	s.xmpp.cluster = xmppapi.Cluster{Member: true, Leader: true, State: "LEADER", Margin: 1, StateChange: start, Nodes: []xmppapi.Node{
+		{Address: "10.106.81.31:5222", Reachable: true, Lag: 2, Clock: 1500 * time.Millisecond}, {Address: "10.106.81.30:5222", Self: true, Leader: true},
+	}}
+	return s
+}
+
+func TestAPI(t *testing.T) {
+	s := newAPISite(t)
+	b := s.program("api", password)
+	cb2 := idOf("callbridge", "cb2")
+	tests := []struct {
+		name, method, path, body string
+		status                   int
+		want                     string
+	}{
+		{"status", "GET", "system/status", "", 200, `<status><softwareVersion>2.2.5</softwareVersion><uptimeSeconds>1466</uptimeSeconds><cdrTime>2026-11-22T20:00:00Z</cdrTime><activated>true</activated><clusterEnabled>true</clusterEnabled>` +
+			`<cdrCorrelatorIndex>0</cdrCorrelatorIndex><callLegsActive>0</callLegsActive><callLegsMaxActive>0</callLegsMaxActive><callLegsCompleted>0</callLegsCompleted><audioBitRateOutgoing>0</audioBitRateOutgoing><audioBitRateIncoming>0</audioBitRateIncoming>` +
+			`<videoBitRateOutgoing>0</videoBitRateOutgoing><videoBitRateIncoming>0</videoBitRateIncoming><xmppConnection>failed</xmppConnection><xmppConnectionReason>authentication failure</xmppConnectionReason></status>`},
+		{"alarms", "GET", "system/alarms", "", 200, `<alarms total="2"><alarm id="` + idOf("alarm", xmppFault) + `"><type>xmppRegistrationFailure</type><activeTimeSeconds>60</activeTimeSeconds><message>XMPP connection to &#39;&#39; failed</message><hint>SRV points to 5222</hint></alarm>` +
+			`<alarm id="` + idOf("alarm", "xmpp.certificate") + `"><type>xmpp.certificate</type><activeTimeSeconds>0</activeTimeSeconds><message>abhiall.cer expires in 3 days</message></alarm></alarms>`},
+		{"alarms from the third", "GET", "system/alarms?offset=2&limit=5", "", 200, `<alarms total="2"></alarms>`},
+		{"alarms with a bad offset", "GET", "system/alarms?offset=-1", "", 400, `<failureDetails><parameterError parameter="offset" error="it is not a number from 0"></parameterError></failureDetails>`},
+		{"xmpp", "GET", "system/xmpp", "", 200, `<xmpp><running>true</running><clientSessions>12</clientSessions><callBridges>1</callBridges><accounts>40</accounts><messagesWaiting>7</messagesWaiting><clustered>true</clustered><state>LEADER</state><leaderKnown>true</leaderKnown><margin>1</margin>` +
+			`<nodes><node address="10.106.81.31:5222"><self>false</self><leader>false</leader><learner>false</learner><reachable>true</reachable><lag>2</lag><clockSecondsAhead>1.5</clockSecondsAhead></node>` +
+			`<node address="10.106.81.30:5222"><self>true</self><leader>true</leader><learner>false</learner><reachable>true</reachable><lag>0</lag><clockSecondsAhead>0</clockSecondsAhead></node></nodes></xmpp>`},
+		{"configuration", "GET", "system/configuration/xmpp", "", 200, `<xmpp><uniqueName>cb1</uniqueName><domain>tptac9.com</domain><serverAddressOverride>localhost:5223</serverAddressOverride></xmpp>`},
+		{"Call Bridges", "GET", "callBridges?offset=1&limit=1", "", 200, `<callBridges total="2"><callBridge id="` + cb2 + `"><name>cb2</name><connected>false</connected></callBridge></callBridges>`},
+		{"filtered", "GET", "callBridges?filter=B2", "", 200, `<callBridges total="1"><callBridge id="` + cb2 + `"><name>cb2</name><connected>false</connected></callBridge></callBridges>`},
+		{"one of them", "GET", "callBridges/" + cb2, "", 200, `<callBridge id="` + cb2 + `"><name>cb2</name><connected>false</connected></callBridge>`},
+		{"none of them", "GET", "callBridges/cb2", "", 404, `<failureDetails><callBridgeDoesNotExist></callBridgeDoesNotExist></failureDetails>`},
+		{"no such path", "GET", "coSpaces", "", 404, `<failureDetails><unrecognisedObject></unrecognisedObject></failureDetails>`},
+		{"no such method", "DELETE", "callBridges/" + cb2, "", 404, `<failureDetails><unrecognisedObject></unrecognisedObject></failureDetails>`},
+		{"bad parameter", "PUT", "system/configuration/xmpp", "uniqueName=a+b", 400, `<failureDetails><parameterError parameter="uniqueName" error="a b cannot be the name of a Call Bridge; use letters, digits and dashes, without the domain"></parameterError></failureDetails>`},
+		{"unknown parameter", "PUT", "system/configuration/xmpp", "name=cb1", 400, `<failureDetails><parameterError parameter="name" error="there is no such parameter"></parameterError></failureDetails>`},
+	}
+	before := s.live()
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := b.do(tt.method, apiPath+tt.path, tt.body)
+			if diff := cmp.Diff(`<?xml version="1.0"?>`+"\n"+tt.want, got.body); diff != "" || got.status != tt.status || got.header.Get("Content-Type") != "text/xml" {
+				t.Errorf("%s %s = %d %v (-want +got)\n%s", tt.method, tt.path, got.status, got.header, diff)
+			}
+		})
+	}
+	if diff := cmp.Diff(before, s.live()); diff != "" {
+		t.Errorf("what was refused has changed live.json:\n%s", diff)
+	}
+	b.header.Set("Accept", "text/html, application/json;q=0.9")
+	got := b.get(apiPath + "callBridges?filter=cb2")
+	want := `{"total":1,"callBridges":[{"id":"` + cb2 + `","name":"cb2","connected":false}]}` + "\n"
+	if got.body != want || got.header.Get("Content-Type") != "application/json" {
+		t.Errorf("as JSON = %s\nwant %s", got.body, want)
+	}
+	if got := b.get(apiPath + "callBridges/x"); got.status != 404 || got.body != `{"failureDetails":{"callBridgeDoesNotExist":{}}}`+"\n" {
+		t.Errorf("a failure as JSON = %d %s", got.status, got.body)
+	}
+}
+
+func TestAPIChangesLink(t *testing.T) {
+	for _, method := range []string{"PUT", "POST"} {
+		t.Run(method, func(t *testing.T) {
+			s := newAPISite(t)
+			b := s.program("api", password)
+			got := b.do(method, apiPath+"system/configuration/xmpp", "domain=Example.org&serverAddressOverride=&sharedSecret=uBiLLdIU8vVqj86CAb1")
+			if got.status != http.StatusOK || got.body != "" || s.bridge.reloads != 1 {
+				t.Errorf("= %d %q, %d reloads; want 200, nothing, 1", got.status, got.body, s.bridge.reloads)
+			}
+			want := config.BridgeLink{Name: "cb1", Domain: "example.org", Secret: "uBiLLdIU8vVqj86CAb1"}
+			if diff := cmp.Diff(want, s.document().CallBridge.XMPP); diff != "" {
+				t.Errorf("link (-want +got):\n%s", diff)
+			}
+			audit := []string{
+				"api: login to API by password: permission granted", "api: callbridge xmpp domain example.org: permission granted",
+				"api: callbridge xmpp server none: permission granted", "api: callbridge xmpp secret: permission granted",
+			}
+			if diff := cmp.Diff(audit, s.audit.take()); diff != "" {
+				t.Errorf("audit (-want +got):\n%s", diff)
+			}
+			if got := b.get(apiPath + "system/configuration/xmpp"); strings.Contains(got.body, "uBiLL") {
+				t.Errorf("the secret is sent back: %s", got.body)
+			}
+		})
+	}
+}
+
+func TestAPIServicesGone(t *testing.T) {
+	s := newAPISite(t)
+	b := s.program("api", password)
+	s.xmpp.gone, s.bridge.gone, s.events.gone = true, true, true
+	if got := b.get(apiPath + "system/status"); got.status != http.StatusOK || !strings.Contains(got.body, "<xmppConnection>unknown</xmppConnection>") {
+		t.Errorf("system/status = %d %s; want what is known", got.status, got.body)
+	}
+	for _, path := range []string{"system/alarms", "system/xmpp", "callBridges"} {
+		if got := b.get(apiPath + path); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "<serviceUnavailable error=") {
+			t.Errorf("%s = %d %s; want 503", path, got.status, got.body)
+		}
+	}
+}
+
+func TestAPILogin(t *testing.T) {
+	s := newAPISite(t)
+	tests := []struct {
+		name, user, password string
+		status               int
+		// audit is the first line.
+		audit string
+	}{
+		{"api", "api", password, 200, "api: login to API by password: permission granted"},
+		{"admin", "admin", password, 200, "admin: login to API by password: permission granted"},
+		{"wrong password", "api", "Winter2026!", 401, "api: login to API by password: permission denied"},
+		{"unknown", "nobody", password, 401, "(unknown): login to API by password: permission denied"},
+		{"nothing", "", "", 401, "(unknown): login to API by password: permission denied"},
+		{"appadmin", "app", password, 403, "app: login to API by password: permission denied"},
+		{"audit", "audit", password, 403, "audit: login to API by password: permission denied"},
+		{"must change", "new", password, 403, "new: login to API by password: permission denied"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			b := s.program(tt.user, tt.password)
+			for _, path := range []string{apiPath + "callBridges", "/metrics"} {
+				got := b.get(path)
+				if got.status != tt.status || (got.status == 401) != strings.HasPrefix(got.header.Get("WWW-Authenticate"), "Basic ") {
+					t.Errorf("%s = %d %v; want %d", path, got.status, got.header, tt.status)
+				}
+			}
+			if lines := s.audit.take(); len(lines) == 0 || lines[0] != tt.audit {
+				t.Errorf("audit: %q; want %q", lines, tt.audit)
+			}
+			s.clock.move(time.Minute)
+		})
+	}
+	if got := s.browser().get(apiPath + "callBridges"); got.status != 401 {
+		t.Errorf("without credentials = %d; want 401", got.status)
+	}
+	// The cookie of a browser is none for the API.
+	if got := s.loggedIn("admin").get(apiPath + "callBridges"); got.status != 401 {
+		t.Errorf("with a session = %d; want 401", got.status)
+	}
+	b := s.program("api", password)
+	b.header.Set("Sec-Fetch-Site", "cross-site")
+	if got := b.do("PUT", apiPath+"system/configuration/xmpp", "domain=example.net"); got.status != 403 || s.document().CallBridge.XMPP.Domain != "tptac9.com" {
+		t.Errorf("from another site's page = %d; want 403", got.status)
+	}
+}
+
+// TestProgramsAreRemembered: a monitor's password is checked now and then, and
+// at once when something has changed.
+func TestProgramsAreRemembered(t *testing.T) {
+	s := newAPISite(t)
+	b := s.program("api", password)
+	logins := func() int {
+		n := 0
+		for _, l := range s.audit.take() {
+			if strings.Contains(l, "login to API") {
+				n++
+			}
+		}
+		return n
+	}
+	get := func(want int) {
+		t.Helper()
+		if got := b.get(apiPath + "callBridges"); got.status != want {
+			t.Errorf("= %d; want %d", got.status, want)
+		}
+	}
+	for range 3 * tries {
+		get(200)
+	}
+	if n := logins(); n != 1 {
+		t.Errorf("%d logins; want 1", n)
+	}
+	s.clock.move(rememberFor)
+	get(200)
+	if n := logins(); n != 1 {
+		t.Errorf("%d logins after a while; want 1", n)
+	}
+	check(t, s.deps.Accounts.SetPassword("api", "Winter2026!"))
+	get(401)
+	check(t, s.deps.Accounts.Del("admin", "api"))
+	get(401)
+}
+
+func TestProgramsAreBounded(t *testing.T) {
+	p := newPrograms(func() time.Time { return start })
+	for i := range 2 * maxPrograms {
+		p.remember(p.digest("api", strings.Repeat("x", i), "192.0.2.1:1"), start)
+	}
+	if len(p.all) > maxPrograms {
+		t.Errorf("%d are remembered; want %d at most", len(p.all), maxPrograms)
+	}
+	if p.digest("ab", "c", "192.0.2.1:1") == p.digest("a", "bc", "192.0.2.1:1") || p.digest("a", "b", "192.0.2.1:1") == p.digest("a", "b", "192.0.2.2:1") {
+		t.Error("two logins have one digest")
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	s := newAPISite(t)
+	b := s.program("api", password)
+	got := b.get("/metrics")
+	for _, want := range []string{
+		`parley_info{hostname="cb1",version="2.2.5"} 1`, `parley_service_up{service="xmpp"} 1`, "parley_xmpp_running 1", "parley_xmpp_client_sessions 12", "parley_xmpp_messages_waiting 7",
+		"parley_cluster_margin 1", `parley_cluster_node_lag{node="10.106.81.31:5222"} 2`, `parley_cluster_node_clock_seconds{node="10.106.81.31:5222"} 1.5`,
+		`parley_cluster_node_leader{node="10.106.81.30:5222"} 1`, "parley_callbridge_connected 0", "parley_faults 2", `parley_fault_since_seconds{key="callbridge.xmpp"} 1.79537754e+09`,
+	} {
+		if !strings.Contains(got.body, want+"\n") {
+			t.Errorf("no line %s in\n%s", want, got.body)
+		}
+	}
+	s.xmpp.gone, s.events.gone = true, true
+	got = b.get("/metrics")
+	if got.status != 200 || !strings.Contains(got.body, `parley_service_up{service="xmpp"} 0`) || strings.Contains(got.body, "parley_xmpp_running") || strings.Contains(got.body, "parley_cluster") {
+		t.Errorf("with XMPP gone = %d\n%s\nwant to be told, and no values made up", got.status, got.body)
+	}
+}
+
+// TestDashboard: the file for Grafana is JSON and asks for nothing that
+// /metrics does not have.
+func TestDashboard(t *testing.T) {
+	s := newAPISite(t)
+	b := s.program("api", password)
+	file := b.get("/static/grafana.json").body
+	var dashboard struct {
+		Panels []struct{ Targets []struct{ Expr string } }
+	}
+	check(t, json.Unmarshal([]byte(file), &dashboard))
+	metrics := b.get("/metrics").body
+	name := regexp.MustCompile(`parley_[a-z_]+`)
+	for _, p := range dashboard.Panels {
+		for _, target := range p.Targets {
+			found := name.FindAllString(target.Expr, -1)
+			if len(found) == 0 {
+				t.Errorf("%q asks for nothing", target.Expr)
+			}
+			for _, f := range found {
+				if !strings.Contains(metrics, "# TYPE "+f+" gauge\n") {
+					t.Errorf("%q asks for %s, which is not there", target.Expr, f)
+				}
+			}
+		}
+	}
+	if len(dashboard.Panels) == 0 {
+		t.Error("the dashboard has no panels")
+	}
+}

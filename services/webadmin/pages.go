@@ -1,0 +1,181 @@
+package webadmin
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"html/template"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"parley/services/problem"
+)
+
+// pages are the templates of one language.
+type pages struct {
+	words words
+	all   map[string]*template.Template
+}
+
+// menu is what all pages of a visitor have on top, in the original's order.
+var menu = []menuGroup{
+	{"menu.status", []menuItem{{"menu.status.general", "/status/general"}, {"menu.status.cluster", "/status/cluster"}}},
+	{"menu.configuration", []menuItem{
+		{"menu.configuration.general", "/configuration/general"}, {"menu.configuration.users", "/configuration/users"},
+		{"menu.configuration.certificates", "/configuration/certificates"},
+	}},
+	{"menu.logs", []menuItem{{"menu.logs.events", "/logs/events"}}},
+}
+
+type menuGroup struct {
+	Title string
+	Items []menuItem
+}
+
+type menuItem struct{ Title, Path string }
+
+// newPages parses all templates. One that is wrong panics: it is part of the
+// program, and each start would find it.
+func newPages(w words, now func() time.Time) *pages {
+	p := &pages{words: w, all: map[string]*template.Template{}}
+	files, err := content.ReadDir("templates")
+	if err != nil {
+		panic(err)
+	}
+	functions := template.FuncMap{
+		"t":    w.text,
+		"date": func(t time.Time) string { return t.UTC().Format("2006-01-02") },
+		"time": func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
+		"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
+		"for":  func(t time.Time) string { return duration(now().Sub(t)) },
+		"ms":   func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) },
+	}
+	for _, f := range files {
+		if name := f.Name(); name != "layout.html" {
+			p.all[strings.TrimSuffix(name, ".html")] = template.Must(
+				template.New("layout.html").Funcs(functions).ParseFS(content, "templates/layout.html", path.Join("templates", name)))
+		}
+	}
+	return p
+}
+
+// view is what the layout needs of every page.
+type view struct {
+	Language, Host string
+	// Page is the template's name, Path the request's.
+	Page, Path string
+	// Name and Form are the visitor's; empty where nobody is logged in.
+	Name, Form string
+	Menu       []menuGroup
+	// Done is the key of what was just done, Failure why something was not.
+	Done    string
+	Failure string
+	Data    any
+}
+
+// show writes a page. v is nil where nobody is logged in.
+func (s *Server) show(w http.ResponseWriter, r *http.Request, status int, v *visitor, name string, data any) {
+	s.write(w, status, view{Page: name, Path: r.URL.Path, Done: done(r), Data: data}, v)
+}
+
+func (s *Server) write(w http.ResponseWriter, status int, page view, v *visitor) {
+	page.Language, page.Host = s.pages.words.language, s.host()
+	if v != nil {
+		page.Name, page.Form = v.Name, v.form
+		if !v.MustChange {
+			page.Menu = menu
+		}
+	}
+	var out bytes.Buffer
+	if err := s.pages.all[page.Page].Execute(&out, page); err != nil {
+		s.log.Error("make a page", "page", page.Page, "err", err)
+		http.Error(w, problem.Text(problem.New(problem.Internal, "service", "webadmin", "detail", "the page could not be made")), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = out.WriteTo(w)
+}
+
+// done is what the page before has done. Only keys are taken from the address,
+// so that a link cannot put words into a page.
+func done(r *http.Request) string {
+	switch d := r.URL.Query().Get("done"); d {
+	case "saved", "password", "user-added", "user-deleted", "user-password", "cleared", "uploaded":
+		return "done." + d
+	}
+	return ""
+}
+
+// fail shows what went wrong in place of a page.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
+	s.write(w, statusOf(err), view{Page: "message", Path: r.URL.Path, Failure: s.explain(err)}, v)
+}
+
+// explain is what a person reads of err. What nobody can mend is logged, too.
+func (s *Server) explain(err error) string {
+	if problem.CodeOf(err) == "" && !errors.Is(err, context.Canceled) {
+		s.log.Error("request failed", "err", err)
+		err = problem.New(problem.Internal, "service", "webadmin", "detail", err.Error())
+	}
+	return problem.Text(err)
+}
+
+func statusOf(err error) int {
+	switch problem.CodeOf(err) {
+	case "", problem.Internal, problem.AuditFailed:
+		return http.StatusInternalServerError
+	case problem.NotReachable:
+		return http.StatusServiceUnavailable
+	case problem.FormStale, problem.WebadminRole, problem.FileDenied:
+		return http.StatusForbidden
+	case problem.PageUnknown, problem.FileUnknown:
+		return http.StatusNotFound
+	}
+	return http.StatusBadRequest
+}
+
+func (s *Server) unknownPage(_ http.ResponseWriter, r *http.Request, _ *visitor) error {
+	return problem.New(problem.PageUnknown, "page", r.URL.Path)
+}
+
+// host is the node's name, which tells the windows of three nodes apart.
+func (s *Server) host() string {
+	d, err := s.deps.Config.Load()
+	if err != nil || d.Hostname == "" {
+		return "parley"
+	}
+	name, _, _ := strings.Cut(d.Hostname, ".")
+	return name
+}
+
+// callWait bounds a call of another service for a page.
+const callWait = 5 * time.Second
+
+func brief(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.Context(), callWait)
+}
+
+// duration is written as the original does: "24 minutes, 26 seconds".
+func duration(d time.Duration) string {
+	total := int64(max(0, d) / time.Second)
+	var parts []string
+	for _, u := range []struct {
+		name    string
+		seconds int64
+	}{{"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}} {
+		n := total / u.seconds
+		total %= u.seconds
+		switch {
+		case len(parts) == 0 && n == 0 && u.seconds > 1:
+		case n == 1:
+			parts = append(parts, "1 "+u.name)
+		default:
+			parts = append(parts, fmt.Sprintf("%d %ss", n, u.name))
+		}
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,201 @@
+package webadmin
+
+import "fmt"
+
+// words are the texts of the pages in one language, by key. What services say
+// (status rows, events, problems) is theirs and not here.
+type words struct {
+	language string
+	texts    map[string]string
+}
+
+// text is the text of a key, with args put in as fmt does.
+func (w words) text(key string, args ...any) string {
+	t, ok := w.texts[key]
+	if !ok {
+		return key
+	}
+	if len(args) == 0 {
+		return t
+	}
+	return fmt.Sprintf(t, args...)
+}
+
+// english is the original's wording, to the letter, where it has one.
+var english = words{"en", map[string]string{
+	"product": "Parley",
+	"skip":    "Skip to the content",
+	"utc":     "All dates and times are in UTC.",
+	"none":    "none",
+	"yes":     "yes",
+	"no":      "no",
+	"cancel":  "Cancel",
+	"failure": "Not done:",
+
+	"menu":                            "Menu",
+	"menu.status":                     "Status",
+	"menu.status.general":             "General",
+	"menu.status.cluster":             "Cluster",
+	"menu.configuration":              "Configuration",
+	"menu.configuration.general":      "General",
+	"menu.configuration.users":        "XMPP users",
+	"menu.configuration.certificates": "Certificates",
+	"menu.logs":                       "Logs",
+	"menu.logs.events":                "Event log",
+
+	"login.title":    "Log in",
+	"login.name":     "Username",
+	"login.password": "Password",
+	"login.submit":   "Log in",
+	"logout":         "Log out",
+
+	"password.title":   "Change password",
+	"password.must":    "The password must be changed before anything else.",
+	"password.current": "Current password",
+	"password.new":     "New password",
+	"password.again":   "New password again",
+	"password.submit":  "Change password",
+
+	"message.title": "Message",
+	"message.back":  "Back to Status",
+
+	"done.saved":         "The configuration is saved and in use.",
+	"done.password":      "The password is changed.",
+	"done.user-added":    "The user is added.",
+	"done.user-deleted":  "The user is deleted.",
+	"done.user-password": "The password of the user is changed.",
+	"done.cleared":       "The event log is cleared.",
+	"done.uploaded":      "The file is stored. Services take it when it is given to them, as by 'xmpp certs' on the console, or when they are restarted.",
+
+	"status.title":          "System status",
+	"status.uptime":         "Uptime",
+	"status.version":        "Build version",
+	"status.xmpp":           "XMPP connection",
+	"status.authentication": "Authentication service",
+	"status.edge":           "Lync Edge registrations",
+	"status.edge.none":      "not configured",
+	"status.cma":            "CMA calls",
+	"status.sip":            "SIP calls",
+	"status.lync":           "Lync calls",
+	"status.forwarded":      "Forwarded calls",
+	"status.completed":      "Completed calls",
+	"status.conferences":    "Activated conferences",
+	"status.subscribers":    "Active Lync subscribers",
+	"status.outgoing":       "Total outgoing media bandwidth",
+	"status.incoming":       "Total incoming media bandwidth",
+	"status.unknown":        "not known",
+	"status.faults":         "Fault conditions",
+	"status.faults.none":    "There are no fault conditions.",
+	"status.recent":         "Recent errors and warnings",
+	"status.recent.none":    "There are no recent errors or warnings.",
+
+	"column.date":    "Date",
+	"column.time":    "Time",
+	"column.fault":   "Fault condition",
+	"column.level":   "Logging level",
+	"column.message": "Message",
+
+	"cluster.title":             "Cluster",
+	"cluster.none":              "This node is in no cluster.",
+	"cluster.state":             "State of this node",
+	"cluster.change":            "Last state change",
+	"cluster.sessions":          "Client sessions here",
+	"cluster.components":        "Call Bridges connected here",
+	"cluster.accounts":          "Chat accounts",
+	"cluster.pending":           "Messages waiting",
+	"cluster.trouble":           "Trouble",
+	"cluster.stands.good":       "The cluster stands the failure of %d more.",
+	"cluster.stands.brittle":    "The cluster stands no more failure; the next one stops it. See 'xmpp cluster status' on the console.",
+	"cluster.stands.leaderless": "There is no leader at the moment; the nodes elect one, which takes a second or so.",
+	"cluster.stands.down":       "The cluster is down: this node cannot reach most of the others. See 'xmpp cluster status' on the console.",
+	"cluster.picture":           "The nodes of the cluster and this node's links to them",
+	"cluster.nodes":             "Nodes",
+	"cluster.node":              "Node",
+	"cluster.role":              "Role",
+	"cluster.link":              "Link",
+	"cluster.index":             "Log index",
+	"cluster.lag":               "Lag",
+	"cluster.version":           "Version",
+	"cluster.clock":             "Clock",
+	"cluster.clock.right":       "right",
+	"cluster.clock.off":         "off by %s",
+	"cluster.me":                "this node",
+	"cluster.leader":            "leader",
+	"cluster.follower":          "follower",
+	"cluster.learner":           "learner",
+	"cluster.reachable":         "reachable for %s",
+	"cluster.unreachable":       "unreachable for %s",
+	"cluster.bridges":           "Call Bridges",
+	"cluster.bridge":            "Call Bridge",
+	"cluster.connected":         "Connected",
+	"cluster.bridges.none":      "No Call Bridge is registered. Register one with 'xmpp callbridge add <name>' on the console.",
+
+	"general.title":        "General configuration",
+	"general.xmpp":         "XMPP server settings",
+	"general.name":         "Unique Call Bridge name",
+	"general.name.hint":    "As in 'xmpp callbridge add', without a domain part.",
+	"general.domain":       "Domain",
+	"general.domain.hint":  "The XMPP domain, such as tptac9.com.",
+	"general.server":       "Server address",
+	"general.server.hint":  "host[:port] of one server; empty finds servers by DNS and fails over.",
+	"general.secret":       "Shared secret",
+	"general.secret.set":   "set",
+	"general.secret.hint":  "From 'xmpp callbridge list' on the first node.",
+	"general.change":       "[change]",
+	"general.confirm":      "Confirm shared secret",
+	"general.submit":       "Submit",
+	"general.now":          "XMPP connection",
+	"general.test":         "Test connection",
+	"general.test.about":   "Walks through DNS, TCP, TLS and authentication for each server of the saved settings. The connection that there is stays.",
+	"general.steps":        "Test of the connection",
+	"general.step.target":  "Server",
+	"general.step.all":     "all",
+	"general.step.what":    "Step",
+	"general.step.result":  "Result",
+	"general.step.detail":  "Detail",
+	"general.step.took":    "Took",
+	"general.step.ok":      "OK",
+	"general.step.failed":  "FAILED",
+	"general.step.nothing": "There was nothing to test: fill in the form first.",
+
+	"users.title":         "XMPP users",
+	"users.none":          "There are no users.",
+	"users.name":          "Username",
+	"users.sessions":      "Connected",
+	"users.pending":       "Waiting",
+	"users.actions":       "Actions",
+	"users.add":           "Add a user",
+	"users.add.submit":    "Add",
+	"users.password":      "Password",
+	"users.again":         "Password again",
+	"users.set":           "Set password",
+	"users.set.title":     "New password of %s",
+	"users.delete":        "Delete",
+	"users.delete.title":  "Delete %s?",
+	"users.delete.effect": "This deletes the account with its roster and the messages that wait for it, and ends its sessions.",
+
+	"certificates.title":   "Certificates",
+	"certificates.none":    "There are no keys and certificates. Put them here by SFTP, or make them with 'pki csr' on the console.",
+	"certificates.file":    "File",
+	"certificates.kind":    "Holds",
+	"certificates.use":     "Used by",
+	"certificates.expires": "Expires",
+	"certificates.expired": "expired",
+	"certificates.soon":    "soon",
+	"certificates.all":     "All files",
+
+	"certificates.upload":         "Upload",
+	"certificates.upload.file":    "Key or certificate",
+	"certificates.upload.replace": "Replace a file of that name",
+	"certificates.upload.submit":  "Upload",
+
+	"events.title":    "Event log",
+	"events.none":     "No event fits.",
+	"events.filter":   "Filter",
+	"events.levels":   "Logging levels",
+	"events.text":     "Message contains",
+	"events.limit":    "At most",
+	"events.submit":   "Show",
+	"events.download": "Download",
+	"events.clear":    "Clear",
+}}
