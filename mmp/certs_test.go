@@ -74,7 +74,8 @@ func makeCerts() map[string]string {
 		return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	}
 	rootKey, interKey, key := newKey(), newKey(), newKey()
-	later := now.AddDate(2, 0, 0)
+	// As the twin of the XMPP service has it.
+	later := time.Date(2036, 11, 22, 0, 0, 0, 0, time.UTC)
 	root, rootPEM := sign("Test root", nil, true, later, nil, rootKey, rootKey)
 	inter, interPEM := sign("Test intermediate", nil, true, later, root, interKey, rootKey)
 	names := []string{"tptac9.com", "cb1.tptac9.com", "cb2.tptac9.com", "cb3.tptac9.com"}

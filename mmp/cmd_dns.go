@@ -17,7 +17,7 @@ func dnsFamily() family {
 	return family{name: "dns", about: "name servers, local records, look-ups", commands: []command{
 		{
 			usage: "dns", summary: "show forward zones and local records",
-			help:    "The name servers that were set for domains, and the local records. Name servers that came with a DHCP lease are shown by 'ipv4'.",
+			help:    "The name servers that were set for domains, the local records, and the interfaces on which others may ask. Name servers that came with a DHCP lease are shown by 'ipv4'.",
 			example: "dns", need: account.Console, run: showDNS,
 		}, {
 			usage: "dns add forwardzone <domain> <server>", args: []arg{zoneArg, serverArg}, summary: "ask this server for a domain",
@@ -40,6 +40,16 @@ func dnsFamily() family {
 			usage: "dns lookup <type> <name>", args: []arg{lookupArg, textArg}, summary: "look a name up, as this node does",
 			help:    "Looks up A, AAAA or SRV records of a name as this node's services do: local records, then what is cached, then name servers. It says where the answer came from, and the result code of the DNS.",
 			example: "dns lookup srv _xmpp-component._tcp.tptac9.com", need: account.Console, endless: true, run: lookup,
+		}, {
+			usage: "dns listen <interface>...", args: []arg{interfaceArg}, summary: "let others ask this node for names",
+			help:    "Answers the hosts of these interfaces' networks as this node's own services: local records, then forward zones, then the servers of the lease. It is on UDP and TCP port 53; others are refused. So nodes without any name server can give clients their own records.",
+			example: "dns listen a", need: need, run: listenDNS,
+		}, {
+			usage: "dns listen none", summary: "let nobody ask",
+			help:    "Takes back 'dns listen'. This node's own look-ups go on.",
+			example: "dns listen none", need: need, run: func(c *call) error {
+				return c.change(func(d *config.Document) error { d.DNS.Listen = nil; return nil })
+			},
 		}, {
 			usage: "dns flush", summary: "forget cached answers",
 			help:    "Forgets all answers of name servers, so that a change in the DNS is seen at once.",
@@ -133,7 +143,17 @@ func showDNS(c *call) error {
 	if len(d.DNS.Records) == 0 {
 		fmt.Fprintln(c.out, "    none")
 	}
+	fmt.Fprintln(c.out, "Listening interfaces:")
+	fmt.Fprintf(c.out, "    %s\n", orNone(strings.Join(d.DNS.Listen, " ")))
 	return nil
+}
+
+func listenDNS(c *call) error {
+	var names []string
+	for i := range c.values {
+		names = append(names, c.text(i))
+	}
+	return c.change(func(d *config.Document) error { d.DNS.Listen = names; return nil })
 }
 
 func addZone(c *call) error {

@@ -86,6 +86,10 @@ func showPKI(c *call) error {
 		rows = append(rows, row{"Trust bundle", d.XMPP.Cluster.Trust})
 	}
 	c.out.rows(rows...)
+	if w := d.Webadmin; w.Key != "" {
+		fmt.Fprintln(c.out, "Webadmin:")
+		c.out.rows(row{"Key file", w.Key}, row{"Certificate file", w.Certificate}, row{"CA Bundle file", w.Bundle})
+	}
 	return nil
 }
 

@@ -81,7 +81,7 @@ func xmppFamily() family {
 			help:    "Asks for a capital Y, then forgets domain, interfaces, certificates and cluster, all Call Bridges, chat accounts, rosters and messages of this node. Files stay. A member takes itself out of its cluster first; where it cannot, it says what to type on another node.",
 			example: "xmpp reset", need: need, run: reset,
 		},
-	}, clusterCommands(), callBridgeCommands(), chatUserCommands())}
+	}, clusterCommands(), callBridgeCommands(), chatUserCommands(), diagnoseCommands())}
 }
 
 // domainArg is a DNS name of two labels or more, in lower case; an address of

@@ -16,11 +16,15 @@ import (
 
 	"parley/init/initapi"
 	"parley/services/account"
+	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/diagnosis"
+	"parley/services/eventlog/eventlogapi"
 	"parley/services/files"
 	"parley/services/journal"
 	"parley/services/network/networkapi"
 	"parley/services/problem"
+	"parley/services/webadmin/webadminapi"
 	"parley/services/xmpp/xmppapi"
 )
 
@@ -31,6 +35,11 @@ type Deps struct {
 	Init     initapi.API
 	Network  networkapi.API
 	XMPP     xmppapi.API
+	Webadmin webadminapi.API
+	Events   eventlogapi.API
+	Bridge   callbridgeapi.API
+	// Diagnose does all checks of XMPP.
+	Diagnose func(ctx context.Context) []diagnosis.Finding
 	// Journal takes an audit line for each command.
 	Journal *journal.Journal
 	// Syslog and Audit read what was logged.
@@ -54,8 +63,8 @@ func New(cfg *config.Store, deps Deps) *Console {
 // families in the order in which help lists them.
 func families() []family {
 	return []family{
-		xmppFamily(), pkiFamily(), ipv4Family(), ifaceFamily(), dnsFamily(), hostnameFamily(), pingFamily(),
-		userFamily(), passwdFamily(), syslogFamily(), lsFamily(), rmFamily(), versionFamily(), uptimeFamily(),
+		xmppFamily(), bridgeFamily(), webadminFamily(), pkiFamily(), ipv4Family(), ifaceFamily(), dnsFamily(), hostnameFamily(), pingFamily(),
+		userFamily(), passwdFamily(), alarmsFamily(), eventlogFamily(), syslogFamily(), lsFamily(), rmFamily(), versionFamily(), uptimeFamily(),
 		dateFamily(), rebootFamily(), shutdownFamily(), helpFamily(), exitFamily(), logoutFamily(),
 	}
 }

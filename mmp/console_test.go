@@ -14,7 +14,9 @@ import (
 
 	"parley/mmp/mmptest"
 	"parley/services/account"
+	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/diagnosis"
 	"parley/services/files"
 	"parley/services/journal"
 )
@@ -26,7 +28,10 @@ type testNode struct {
 	site    *mmptest.Site
 	xmpp    *mmptest.XMPP
 	network *mmptest.Network
+	bridge  *mmptest.CallBridge
 	init    *mmptest.Init
+	events  *mmptest.EventLog
+	web     *mmptest.Webadmin
 }
 
 var admin = account.User{Name: "admin", Role: account.Admin}
@@ -49,16 +54,21 @@ func newNodeAt(t testing.TB, dir string, site *mmptest.Site, name, address strin
 		network: &mmptest.Network{Config: store, Hosts: map[string]netip.Addr{
 			"10.106.81.31": netip.MustParseAddr("10.106.81.31"), "cb2.tptac9.com": netip.MustParseAddr("10.106.81.31"),
 		}},
-		init: &mmptest.Init{},
+		init:   &mmptest.Init{},
+		events: &mmptest.EventLog{},
+		web:    &mmptest.Webadmin{Config: store},
 	}
+	n.bridge = &mmptest.CallBridge{Config: store, XMPP: n.xmpp}
 	f := files.NewStore(files.Config{Dir: paths.Files(), State: dir}, files.Deps{Audit: j, InUse: func(name string) string {
 		d, err := store.Load()
-		switch x := d.XMPP; {
+		switch x, w := d.XMPP, d.Webadmin; {
 		case err != nil:
 		case name == x.Key || name == x.Certificate || name == x.Bundle:
 			return "xmpp certs"
 		case name == x.Cluster.Trust:
 			return "xmpp cluster trust"
+		case name == w.Key || name == w.Certificate || name == w.Bundle:
+			return "webadmin certs"
 		}
 		return ""
 	}})
@@ -69,9 +79,15 @@ func newNodeAt(t testing.TB, dir string, site *mmptest.Site, name, address strin
 	if _, err := accounts.List(); err != nil {
 		t.Fatal(err)
 	}
+	d := diagnosis.New(diagnosis.Deps{
+		Config: store, Files: f, XMPP: n.xmpp, Network: n.network, CallBridge: callbridgeapi.NewClient(paths.Socket("callbridge")),
+		Dial: n.xmpp.Dial, Disk: func() (float64, error) { return 0.12, nil }, Now: mmptest.Now,
+	})
+	n.xmpp.Examiner = d.Answer
 	n.Console = New(store, Deps{
-		Accounts: accounts, Files: f, Init: n.init, Network: n.network, XMPP: n.xmpp,
-		Journal: j, Syslog: journal.NewReader(filepath.Join(paths.Log(), journal.Syslog)),
+		Accounts: accounts, Files: f, Init: n.init, Network: n.network, XMPP: n.xmpp, Bridge: n.bridge, Events: n.events, Webadmin: n.web,
+		Diagnose: d.Run,
+		Journal:  j, Syslog: journal.NewReader(filepath.Join(paths.Log(), journal.Syslog)),
 		Audit: journal.NewReader(filepath.Join(paths.Log(), journal.Audit)), Now: mmptest.Now,
 	})
 	return n
@@ -131,5 +147,5 @@ func (n *testNode) fingerprint(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("%x %s %s %s", h.Sum(nil), n.xmpp.Fingerprint(), n.network.Fingerprint(), n.init.Fingerprint())
+	return fmt.Sprintf("%x %s %s %s %s %s %s", h.Sum(nil), n.xmpp.Fingerprint(), n.bridge.Fingerprint(), n.network.Fingerprint(), n.init.Fingerprint(), n.events.Fingerprint(), n.web.Fingerprint())
 }

@@ -77,7 +77,7 @@ func TestComplete(t *testing.T) {
 		start int
 		want  []string
 	}{
-		{"", 0, []string{"date", "dns", "exit", "help", "hostname", "iface", "ipv4", "logout", "passwd", "ping", "pki", "reboot", "rm", "ls", "shutdown", "syslog", "uptime", "user", "version", "xmpp"}},
+		{"", 0, []string{"alarms", "callbridge", "date", "dns", "eventlog", "exit", "help", "hostname", "iface", "ipv4", "logout", "passwd", "ping", "pki", "reboot", "rm", "ls", "shutdown", "syslog", "uptime", "user", "version", "webadmin", "xmpp"}},
 		{"xm", 0, []string{"xmpp"}},
 		{"xmpp callbridge a", 16, []string{"add", "add-secret"}},
 		{"ipv4 ", 5, []string{"a", "b"}},
@@ -124,7 +124,7 @@ func TestComplete(t *testing.T) {
 func TestCompleteShowsWhatTheRolePermits(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	got := n.complete(&call{ctx: t.Context(), user: account.User{Name: "aude", Role: account.Audit}}, "xmpp ")
-	if d := cmp.Diff([]candidate{{"cluster", false}, {"status", false}}, got.candidates, cmp.AllowUnexported(candidate{})); d != "" {
+	if d := cmp.Diff([]candidate{{"cluster", false}, {"diagnose", false}, {"status", false}}, got.candidates, cmp.AllowUnexported(candidate{})); d != "" {
 		t.Errorf("complete for audit (-want +got):\n%s", d)
 	}
 	got = n.complete(&call{ctx: t.Context(), user: account.User{Name: "aude", Role: account.Audit}}, "xmpp cluster ")

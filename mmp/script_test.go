@@ -17,6 +17,7 @@ import (
 
 	"parley/mmp/mmptest"
 	"parley/services/account"
+	"parley/services/eventlog/eventlogapi"
 )
 
 // TestTranscripts plays what is in testdata. There,
@@ -28,6 +29,11 @@ import (
 //	down NAME, up NAME
 //	                cuts a node off from the others, and takes that back
 //	log TEXT...     has a service log these
+//	event LEVEL MESSAGE [HINT]
+//	                is an event that a service logs
+//	fault KEY MESSAGE [HINT], mended KEY
+//	                is a fault condition that a service raises, and its end
+//	silent          has the event log not answer
 //	play FILE       runs the lines after prompts in FILE, with the lines
 //	                "(typed) …" as what is typed at prompts, and writes the whole
 //	                as it really went to standard output
@@ -53,6 +59,20 @@ func TestTranscripts(t *testing.T) {
 			"play": play,
 			"cert": cert,
 			"log":  logLines,
+			"event": func(ts *testscript.TestScript, _ bool, args []string) {
+				args = append(args, "")
+				ts.Check(ts.Value("node").(*testNode).events.Log(context.Background(), eventlogapi.Event{Level: eventlogapi.Level(args[0]), Message: args[1], Hint: args[2]}))
+			},
+			"fault": func(ts *testscript.TestScript, _ bool, args []string) {
+				args = append(args, "")
+				ts.Check(ts.Value("node").(*testNode).events.Raise(context.Background(), eventlogapi.Fault{Key: args[0], Message: args[1], Hint: args[2]}))
+			},
+			"mended": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(ts.Value("node").(*testNode).events.Drop(context.Background(), args[0]))
+			},
+			"silent": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Value("node").(*testNode).events.Silent = true
+			},
 			"nodes": func(ts *testscript.TestScript, _ bool, args []string) {
 				site, all := mmptest.NewSite(), map[string]*testNode{}
 				for _, a := range args {

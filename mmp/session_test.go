@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"parley/services/account"
+	"parley/services/eventlog/eventlogapi"
 	"parley/services/journal"
 )
 
@@ -135,6 +136,16 @@ func TestCtrlCStopsCommands(t *testing.T) {
 	s.wait(t, "info xmpp: first\n")
 	log.Info("second")
 	s.wait(t, "info xmpp: second\n")
+	s.does("\x03", "^C\nparley> |")
+	event := func(message string) {
+		if err := s.events.Log(t.Context(), eventlogapi.Event{Level: eventlogapi.Info, Message: message}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	event("first event")
+	s.does("eventlog follow\r", "Info           first event\n")
+	event("second event")
+	s.wait(t, "Info           first event\n2026-11-22  20:47:58.000  Info           second event\n")
 	s.does("\x03", "^C\nparley> |")
 	// What ends by itself leaves the next line alone.
 	s.does("ping 10.106.81.31 1\r", "1 sent, 1 received, 0 lost")

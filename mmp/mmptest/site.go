@@ -2,6 +2,8 @@ package mmptest
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strconv"
@@ -304,4 +306,47 @@ func (x *XMPP) Reset(context.Context) (stillMember string, err error) {
 	}
 	x.data = &data{}
 	return stillMember, nil
+}
+
+// Examine implements xmppapi.Examiner.
+func (x *XMPP) Examine(ctx context.Context, in json.RawMessage) ([]xmppapi.Examined, error) {
+	x.site.mu.Lock()
+	var others []*XMPP
+	out := []xmppapi.Examined{}
+	for _, m := range x.data.members {
+		if m != x.address && x.member() {
+			others, out = append(others, nil), append(out, xmppapi.Examined{Address: m, Failure: "no route to host"})
+			if x.reaches(m) {
+				others[len(others)-1] = x.site.nodes[m]
+			}
+		}
+	}
+	x.site.mu.Unlock()
+	for i, o := range others {
+		if o == nil {
+			continue
+		}
+		var err error
+		if out[i].Out, err = o.Examiner(ctx, in); err != nil {
+			return nil, err
+		}
+		out[i].Failure = ""
+	}
+	return out, nil
+}
+
+// Dial connects to a port of a node: both are open where XMPP is enabled, and
+// the first alone in a cluster.
+func (x *XMPP) Dial(_ context.Context, addr string) error {
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
+	host, port, _ := strings.Cut(addr, ":")
+	other := x.site.nodes[host+":5222"]
+	if other == nil || !x.reaches(other.address) {
+		return errors.New("no route to host")
+	}
+	if !other.taken.Enabled && (port != "5222" || !other.member()) {
+		return errors.New("connection refused")
+	}
+	return nil
 }

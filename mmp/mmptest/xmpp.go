@@ -6,6 +6,7 @@ package mmptest
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,6 +38,8 @@ type XMPP struct {
 	// succeeds although it was given up.
 	JoinSteps []JoinStep
 	TooLate   bool
+	// Examiner is this node's, for the other members.
+	Examiner func(context.Context, json.RawMessage) (json.RawMessage, error)
 	// Expires and TrustExpires, when set, are those of Status.
 	Expires, TrustExpires time.Time
 
@@ -56,7 +59,10 @@ type JoinStep struct {
 	Takes    time.Duration
 }
 
-var _ xmppapi.API = (*XMPP)(nil)
+var (
+	_ xmppapi.API      = (*XMPP)(nil)
+	_ xmppapi.Examiner = (*XMPP)(nil)
+)
 
 // Fingerprint is all that changes of the state, as text.
 func (x *XMPP) Fingerprint() string {
