@@ -130,13 +130,13 @@ func TestRootFileSystem(t *testing.T) {
 	if _, ok := byName["sbin/modprobe"]; ok {
 		t.Error("sbin/modprobe exists; the kernel then runs it before init")
 	}
-	for _, account := range []string{"root:x:0:0:", "xmpp:x:101:101:", "mmp:x:102:102:"} {
+	for _, account := range []string{"root:x:0:0:", "xmpp:x:101:101:", "mmp:x:102:102:", "callbridge:x:103:103:"} {
 		if !strings.Contains(read("etc/passwd"), account) {
 			t.Errorf("passwd has no %s", account)
 		}
 	}
-	if !strings.Contains(read("etc/group"), "parley:x:100:xmpp,mmp") {
-		t.Error("group: parley has not the members xmpp and mmp")
+	if !strings.Contains(read("etc/group"), "parley:x:100:xmpp,mmp,callbridge") {
+		t.Error("group: parley has not the members xmpp, mmp and callbridge")
 	}
 	if r := byName["sbin/e2fsck"]; r.Mode&0o111 == 0 {
 		t.Error("e2fsck cannot be executed")

@@ -25,7 +25,7 @@ const applianceProgram = "bin/appliance"
 // modprobe is not at the kernel's default path, see grub.cfg.
 var applianceNames = []string{
 	"init",
-	"bin/console", "bin/modprobe", "bin/network", "bin/sshd", "bin/xmpp",
+	"bin/callbridge", "bin/console", "bin/eventlog", "bin/modprobe", "bin/network", "bin/sshd", "bin/webadmin", "bin/xmpp",
 	"sbin/poweroff", "sbin/reboot",
 }
 
@@ -35,13 +35,17 @@ const (
 	passwdFile = `root:x:0:0:root:/:/
 xmpp:x:101:101:XMPP server:/:/
 mmp:x:102:102:console and SSH:/:/
+events:x:105:105:event log:/:/
+callbridge:x:103:103:Call Bridge:/:/
 nobody:x:65534:65534:nobody:/:/
 `
 	groupFile = `root:x:0:
 tty:x:5:
-parley:x:100:xmpp,mmp
+parley:x:100:xmpp,mmp,callbridge,events
 xmpp:x:101:
 mmp:x:102:
+callbridge:x:103:
+events:x:105:
 nogroup:x:65534:
 `
 	// network answers on loopback; nobody else is asked unless the operator

@@ -15,7 +15,8 @@ import (
 )
 
 // specs are the services in the order of their start: names and addresses
-// first, then what needs them, then the ways in. memory is the machine's.
+// first, then what needs them, then the ways in, then what watches and serves
+// the rest. memory is the machine's.
 //
 // Limits: what a service needs at its busiest, so that one that leaks is
 // restarted before the machine is short. XMPP takes the largest part, and is
@@ -59,6 +60,24 @@ func (i *Init) specs(ttys []string, memory int64) []supervise.Spec {
 			Memory: 192 * mib, Tasks: 64, OOMScore: -900, StopWait: 3 * time.Second,
 		})
 	}
+	// What nobody waits for at the prompt comes last, and lets the rest start.
+	all = append(all, []supervise.Spec{
+		{
+			Name: "eventlog", UID: state.Events, GID: state.Events, Groups: []uint32{state.Parley},
+			Await:  i.cfg.Paths.Socket("xmpp"),
+			Memory: 128 * mib, Tasks: 64, StopWait: 5 * time.Second,
+		},
+		{
+			Name: "callbridge", UID: state.CallBridge, GID: state.CallBridge, Groups: []uint32{state.Parley},
+			Memory: 128 * mib, Tasks: 64, OOMScore: -200, StopWait: 5 * time.Second,
+		},
+		{
+			// It does what the console does, to the same files.
+			Name: "webadmin", UID: state.MMP, GID: state.Parley, Groups: []uint32{state.Parley}, Audit: true,
+			Capabilities: []uintptr{unix.CAP_NET_BIND_SERVICE},
+			Memory:       192 * mib, Tasks: 64, OOMScore: -400, StopWait: 5 * time.Second,
+		},
+	}...)
 	for n := range all {
 		s := &all[n]
 		if s.Args == nil {

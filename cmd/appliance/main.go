@@ -25,14 +25,17 @@ type streams struct {
 }
 
 var programs = map[string]program{
-	"init":     runInit,
-	"modprobe": modprobe,
-	"poweroff": signalInit(unix.SIGUSR2),
-	"reboot":   signalInit(unix.SIGTERM),
-	"network":  runNetwork,
-	"xmpp":     runXMPP,
-	"sshd":     runSSHD,
-	"console":  runConsole,
+	"init":       runInit,
+	"modprobe":   modprobe,
+	"poweroff":   signalInit(unix.SIGUSR2),
+	"reboot":     signalInit(unix.SIGTERM),
+	"network":    runNetwork,
+	"xmpp":       runXMPP,
+	"eventlog":   runEventLog,
+	"sshd":       runSSHD,
+	"console":    runConsole,
+	"callbridge": runCallBridge,
+	"webadmin":   runWebadmin,
 }
 
 func main() {

@@ -6,13 +6,19 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
+	"path/filepath"
 
 	"parley/init/state"
 	"parley/mmp"
+	"parley/services/callbridge"
 	"parley/services/config"
+	"parley/services/diagnosis"
+	"parley/services/eventlog/eventlogapi"
 	"parley/services/journal"
 	"parley/services/network"
+	"parley/services/network/networkapi"
 	"parley/services/node"
 	"parley/services/xmpp"
 )
@@ -32,8 +38,37 @@ func runXMPP(ctx context.Context, _ []string, std streams) error {
 	paths := config.AppliancePaths()
 	return xmpp.New(
 		xmpp.Config{Paths: paths, Group: state.Parley, Version: version},
-		xmpp.Deps{Config: config.NewStore(paths.Live()), Listen: network.ListenDevices, Address: network.DeviceAddress, Log: log},
+		xmpp.Deps{
+			Config: config.NewStore(paths.Live()), Listen: network.ListenDevices, Address: network.DeviceAddress,
+			Examine: diagnosis.New(diagnosis.Machine(paths)).Answer, Log: log,
+		},
 	).Run(ctx)
+}
+
+func runEventLog(ctx context.Context, _ []string, std streams) error {
+	log := journal.NewStream(std.err).Logger(slog.LevelInfo)
+	paths := config.AppliancePaths()
+	return node.EventLog(paths, state.Parley, filepath.Join(paths.Run, "faults.json"), log).Run(ctx)
+}
+
+func runCallBridge(ctx context.Context, _ []string, std streams) error {
+	log := journal.NewStream(std.err).Logger(slog.LevelInfo)
+	paths := config.AppliancePaths()
+	return callbridge.New(callbridge.Config{Paths: paths, Group: state.Parley}, callbridge.Deps{
+		Config: config.NewStore(paths.Live()), Names: networkapi.NewClient(paths.Socket("network")),
+		Events: eventlogapi.NewClient(paths.Socket("eventlog")), Own: ownAddresses, Log: log,
+	}).Run(ctx)
+}
+
+// ownAddresses are this machine's, loopback first.
+func ownAddresses() []netip.Addr {
+	own := []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+	for _, name := range network.Names {
+		if a, err := network.DeviceAddress(name); err == nil && a.IsValid() {
+			own = append(own, a)
+		}
+	}
+	return own
 }
 
 // sshPort is on all interfaces: an operator must get in whatever is set up.
@@ -49,6 +84,11 @@ func runSSHD(ctx context.Context, _ []string, std streams) error {
 		return []net.Listener{l}, nil
 	}
 	return node.NewDesk(config.AppliancePaths(), j).SSH(listen, j.Logger(slog.LevelInfo)).Run(ctx)
+}
+
+func runWebadmin(ctx context.Context, _ []string, std streams) error {
+	j := journal.NewStream(std.err)
+	return node.NewDesk(config.AppliancePaths(), j).Webadmin(state.Parley, network.ListenDevices, j.Logger(slog.LevelInfo)).Run(ctx)
 }
 
 // errNoTTY says that console was called without the name of its terminal.

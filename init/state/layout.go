@@ -12,9 +12,11 @@ import (
 
 // Ids of the services' accounts, as the image's /etc/passwd has them.
 const (
-	XMPP   = 101
-	MMP    = 102
-	Parley = 100
+	XMPP       = 101
+	MMP        = 102
+	Events     = 105
+	Parley     = 100
+	CallBridge = 103
 )
 
 // entry is a folder or file of the state folder.
@@ -28,13 +30,15 @@ type entry struct {
 
 // layout keeps the services apart: XMPP reads the configuration and its key,
 // as group parley, but neither SSH keys nor account hashes; console and SSH do
-// not read messages; nobody but init writes the logs.
+// not read messages; nobody but init writes the logs, save the
+// event log, which is its service's.
 var layout = []entry{
 	{path: ".", uid: MMP, gid: Parley, mode: 0o2750},
 	{path: "files", uid: MMP, gid: Parley, mode: 0o2750},
 	{path: "files/*", uid: MMP, gid: Parley, mode: 0o640, file: true, glob: true},
 	{path: "ssh", uid: MMP, gid: Parley, mode: 0o700},
 	{path: "log", uid: 0, gid: Parley, mode: 0o2750},
+	{path: "log/events", uid: Events, gid: Parley, mode: 0o2750},
 	{path: "xmpp", uid: XMPP, gid: XMPP, mode: 0o700},
 	{path: "live.json", uid: MMP, gid: Parley, mode: 0o640, file: true},
 	{path: "accounts.json", uid: MMP, gid: Parley, mode: 0o600, file: true},

@@ -12,10 +12,14 @@ import (
 	"parley/init/initapi"
 	"parley/mmp"
 	"parley/services/account"
+	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/diagnosis"
+	"parley/services/eventlog/eventlogapi"
 	"parley/services/files"
 	"parley/services/journal"
 	"parley/services/network/networkapi"
+	"parley/services/webadmin/webadminapi"
 	"parley/services/xmpp/xmppapi"
 )
 
@@ -53,6 +57,10 @@ func NewDesk(paths config.Paths, j *journal.Journal) *Desk {
 		Init:     initapi.NewClient(paths.Socket("init")),
 		Network:  networkapi.NewClient(paths.Socket("network")),
 		XMPP:     xmppapi.NewClient(paths.Socket("xmpp")),
+		Events:   eventlogapi.NewClient(paths.Socket("eventlog")),
+		Bridge:   callbridgeapi.NewClient(paths.Socket("callbridge")),
+		Diagnose: diagnosis.New(diagnosis.Machine(paths)).Run,
+		Webadmin: webadminapi.NewClient(paths.Socket("webadmin")),
 		Journal:  j,
 		Syslog:   journal.NewReader(syslog),
 		Audit:    journal.NewReader(audit),
@@ -65,12 +73,21 @@ func NewDesk(paths config.Paths, j *journal.Journal) *Desk {
 // configuration nothing is in use: rm must work to make room.
 func (d *Desk) inUse(name string) string {
 	doc, err := d.Config.Load()
-	switch x := doc.XMPP; {
+	switch x, w := doc.XMPP, doc.Webadmin; {
 	case err != nil || name == "":
 	case slices.Contains([]string{x.Key, x.Certificate, x.Bundle}, name):
 		return "xmpp certs"
 	case name == x.Cluster.Trust:
 		return "xmpp cluster trust"
+	case slices.Contains([]string{w.Key, w.Certificate, w.Bundle}, name):
+		return "webadmin certs"
+	}
+	switch cb := doc.CallBridge; {
+	case err != nil || name == "":
+	case slices.Contains([]string{cb.Key, cb.Certificate, cb.Bundle}, name):
+		return "callbridge certs"
+	case name == cb.Trust:
+		return "callbridge trust"
 	}
 	return ""
 }

@@ -17,12 +17,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parley/init/initapi"
+	"parley/services/callbridge"
+	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
 	"parley/services/control"
+	"parley/services/diagnosis"
+	"parley/services/eventlog/eventlogapi"
 	"parley/services/journal"
 	"parley/services/network"
 	"parley/services/sshd"
+	"parley/services/webadmin"
 	"parley/services/xmpp"
+	"parley/services/xmpp/xmppapi"
 )
 
 // Config of a node that is one ordinary process.
@@ -106,8 +112,15 @@ func runOnce(ctx context.Context, cfg Config, paths config.Paths) error {
 		"init":    &control.Server{Path: paths.Socket("init"), Handler: initapi.Handler(power), Group: ownGroup, Log: log},
 		"network": net,
 		"xmpp": xmpp.New(xmpp.Config{Paths: paths, Group: ownGroup, Version: cfg.Version},
-			xmpp.Deps{Config: store, Listen: net.Listen, Address: net.InterfaceAddress, Log: log}),
-		"sshd": desk.SSH(sshListen(cfg), log),
+			xmpp.Deps{Config: store, Listen: net.Listen, Address: net.InterfaceAddress, Examine: diagnosis.New(diagnosis.Machine(paths)).Answer, Log: log}),
+		// Faults live as long as this process: its services are all in it.
+		"eventlog": EventLog(paths, ownGroup, "", log),
+		"callbridge": callbridge.New(callbridge.Config{Paths: paths, Group: ownGroup}, callbridge.Deps{
+			Config: store, Names: net, Events: eventlogapi.NewClient(paths.Socket("eventlog")),
+			Own: func() []netip.Addr { return []netip.Addr{cfg.Address} }, Log: log,
+		}),
+		"sshd":     desk.SSH(sshListen(cfg), log),
+		"webadmin": desk.Webadmin(ownGroup, net.Listen, log),
 	}
 	var running sync.WaitGroup
 	for name, s := range services {
@@ -140,5 +153,17 @@ func sshListen(cfg Config) func(context.Context) ([]net.Listener, error) {
 func (d *Desk) SSH(listen func(context.Context) ([]net.Listener, error), log *slog.Logger) *sshd.Server {
 	return sshd.New(sshd.Config{Keys: d.Paths.SSH()}, sshd.Deps{
 		Listen: listen, Console: d.Console, Accounts: d.Accounts, Files: d.Files, Journal: d.Journal, Log: log,
+	})
+}
+
+// Webadmin is the web interface over the desk; group owns its control socket.
+func (d *Desk) Webadmin(group int, listen network.Listener, log *slog.Logger) *webadmin.Server {
+	return webadmin.New(webadmin.Config{Socket: d.Paths.Socket("webadmin"), Group: group}, webadmin.Deps{
+		Config: d.Config, Accounts: d.Accounts, Files: d.Files, Listen: listen,
+		Init:       initapi.NewClient(d.Paths.Socket("init")),
+		XMPP:       xmppapi.NewClient(d.Paths.Socket("xmpp")),
+		CallBridge: callbridgeapi.NewClient(d.Paths.Socket("callbridge")),
+		Events:     eventlogapi.NewClient(d.Paths.Socket("eventlog")),
+		Audit:      d.Journal, Log: log, Now: time.Now,
 	})
 }

@@ -1,0 +1,72 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// awaitAlarms waits until the console shows just these fault conditions, beside
+// those of the certificates: openssl's are for less than 30 days.
+func (p *program) awaitAlarms(want ...string) {
+	p.t.Helper()
+	await(p.t, "alarms "+strings.Join(want, ", "), func(context.Context) error {
+		out := p.mmp("alarms")
+		n := 0
+		for line := range strings.Lines(out) {
+			// Others are a headline and hints.
+			if line[0] >= '0' && line[0] <= '9' && !strings.Contains(line, "  Certificate of ") {
+				n++
+			}
+		}
+		for _, w := range want {
+			if !strings.Contains(out, w) {
+				return errors.New(out)
+			}
+		}
+		if n != len(want) {
+			return errors.New(out)
+		}
+		return nil
+	})
+}
+
+// What is lost of a cluster is told of by the nodes that are left, with the
+// command that mends it, and is over when it is back.
+func TestAlarmsOfACluster(t *testing.T) {
+	c, _ := newCluster(t, 3)
+	first, second, third := c.nodes[0], c.nodes[1], c.nodes[2]
+	expiring := "Certificate of " + domain + " in abhiall.cer, used for XMPP, expires on "
+	await(t, expiring, func(context.Context) error {
+		if out := first.mmp("alarms"); !strings.Contains(out, expiring) {
+			return errors.New(out)
+		}
+		return nil
+	})
+	first.awaitAlarms()
+	third.kill()
+	first.awaitAlarms("XMPP node " + third.address + ":5222 cannot be reached")
+	if out := first.mmp("alarms"); !strings.Contains(out, "xmpp cluster remove "+third.address) {
+		t.Errorf("alarms:\n%swant the command that mends it", out)
+	}
+	second.kill()
+	first.awaitAlarms("XMPP node "+third.address+":5222 cannot be reached", "XMPP node "+second.address+":5222 cannot be reached", "XMPP cluster has no majority")
+	first.mmp("eventlog", "clear")
+	second.start()
+	third.start()
+	first.awaitAlarms()
+	out := first.mmp("eventlog")
+	for _, want := range []string{`log messages cleared by "admin"`, "no longer so: XMPP cluster has no majority", "no longer so: XMPP node " + third.address + ":5222 cannot be reached"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("eventlog has no %q:\n%s", want, out)
+		}
+	}
+
+	// The log is there again after the process is not.
+	first.kill()
+	first.start()
+	if again := first.mmp("eventlog", "1000"); !strings.HasPrefix(again, out) {
+		t.Errorf("eventlog after a restart:\n%swant what was before:\n%s", again, out)
+	}
+}
