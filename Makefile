@@ -14,8 +14,8 @@ PACKAGES := ca-certificates dpkg e2fsck-static grub-common grub-efi-amd64-bin gr
 	mtools ovmf qemu-system-x86 tzdata xorriso zstd
 
 # And for the tests: clients and tools that we did not write.
-TEST_PACKAGES := dnsmasq-base e2fsprogs gcc go-sendxmpp iproute2 iputils-ping libc6-dev nftables openssh-client openssl \
-	putty-tools python3-aioxmpp python3-slixmpp sshpass
+TEST_PACKAGES := chromium dnsmasq-base e2fsprogs fonts-dejavu-core gcc go-sendxmpp iproute2 iputils-ping knot ldap-utils \
+	libc6-dev nftables openssh-client openssl putty-tools python3-aioxmpp python3-slixmpp slapd sshpass
 
 SOURCES := go.mod go.sum $(shell find cmd image init mmp qemu services -type f \
 	-not -name '*_test.go' -not -path '*/testdata/*' -not -name '*.md')
