@@ -42,6 +42,13 @@ func (l *lookout) finds(cs ...watch.Condition) {
 	l.found = watch.Findings{Conditions: cs}
 }
 
+// told is what the last look was told to stand.
+func (l *lookout) told() map[string]eventlogapi.Fault {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stood
+}
+
 // lines is a sink that keeps syslog lines.
 type lines struct {
 	mu  sync.Mutex
@@ -295,20 +302,24 @@ func TestWatcherMakesFaultsAndEvents(t *testing.T) {
 		disk := watch.Condition{Fault: eventlogapi.Fault{Key: "disk", Message: "State disk is full", Hint: "91%"}, Level: eventlogapi.Warning}
 		w.finds(disk)
 		time.Sleep(2 * lookEvery)
+		synctest.Wait()
 		disk.Hint = "92%"
 		w.finds(disk)
 		time.Sleep(2 * lookEvery)
+		synctest.Wait()
 		if fs, _ := s.Faults(ctx); len(fs) != 2 || fs[1].Hint != "92%" || time.Since(fs[1].Since) < 3*lookEvery {
 			t.Errorf("Faults = %v; want two, that of the disk since the first look, in its last words", fs)
 		}
-		if w.stood["disk"].Message != "State disk is full" || len(w.stood) != 1 {
-			t.Errorf("the watcher is told of %v; want what it found itself", w.stood)
+		if stood := w.told(); stood["disk"].Message != "State disk is full" || len(stood) != 1 {
+			t.Errorf("the watcher is told of %v; want what it found itself", stood)
 		}
 		disk.Message, disk.Level = "State disk is very full", eventlogapi.Error
 		w.finds(disk)
 		time.Sleep(2 * lookEvery)
+		synctest.Wait()
 		w.finds()
 		time.Sleep(2 * lookEvery)
+		synctest.Wait()
 		want := []string{"Info no longer so: State disk is very full", "Error State disk is very full", "Warning State disk is full"}
 		if diff := cmp.Diff(want, messages(t, s)); diff != "" {
 			t.Errorf("events (-want +got):\n%s", diff)
