@@ -75,7 +75,7 @@ func bootTime(t *testing.T, iso string) time.Duration {
 		t.Fatal(err)
 	}
 	vm.Kill()
-	t.Logf("login prompt after %.1f s, of which %.1f s waiting for other programs", took.Seconds(), starved.Seconds())
+	t.Logf("login prompt after %.1f s, of which %.1f s waiting for other programs and the host", took.Seconds(), starved.Seconds())
 	return took - starved
 }
 

@@ -36,6 +36,7 @@ type VM struct {
 	serials  []*Console
 	monitor  *monitor
 	cmd      *exec.Cmd
+	began    processors // when QEMU was started
 	dir      string
 	forwards map[uint16]string
 
@@ -130,6 +131,7 @@ func (vm *VM) launch(ctx context.Context, cancel context.CancelFunc, args []stri
 		// thread stays here until QEMU is gone.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
+		vm.began = readProcessors()
 		err := cmd.Start()
 		started <- err
 		if err != nil {
