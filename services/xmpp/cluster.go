@@ -100,7 +100,7 @@ func compareAddress(a, b string) int {
 
 // ClusterInitialize implements xmppapi.API.
 func (s *Server) ClusterInitialize(ctx context.Context, again bool) error {
-	end, err := s.activity.begin("the founding of a cluster")
+	end, err := s.activity.begin(ctx, "the founding of a cluster")
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,11 @@ func (s *Server) name(ctx context.Context, record store.Cluster) error {
 		err = a.Refused
 	}
 	s.core.look()
-	return err
+	if err != nil {
+		return err
+	}
+	// A node that starts knows by its store whose member it is.
+	return s.core.Flush()
 }
 
 func newClusterID() string {
@@ -171,7 +175,7 @@ func (s *Server) ClusterLeave(ctx context.Context) error {
 	if !s.isMember() {
 		return problem.New(problem.ClusterNotMember)
 	}
-	end, err := s.activity.begin("leaving the cluster")
+	end, err := s.activity.begin(ctx, "leaving the cluster")
 	if err != nil {
 		return err
 	}
@@ -232,15 +236,19 @@ func (s *Server) remove(ctx context.Context, c *core, id string) error {
 		if asked && st.LeaderID != "" && !slices.ContainsFunc(st.Members, func(m store.Member) bool { return m.ID == id }) {
 			return nil
 		}
-		if st.Ready && id != st.ID {
-			return c.removeHere(ctx, id)
-		}
 		err := error(problem.New(problem.ClusterNoMajority))
-		if st.LeaderAddr != "" && st.LeaderID != st.ID {
+		switch {
+		case st.Ready && id != st.ID:
+			err = askAgain(c.removeHere(ctx, id))
+		case st.LeaderAddr != "" && st.LeaderID != st.ID:
 			err = c.peers.Call(ctx, st.LeaderAddr, callRemove, id, nil)
+			// A leader that is told to go may be gone before it has answered.
+			asked = asked || errors.Is(err, peer.ErrOutcome) || problem.CodeOf(err) == problem.NoLeader
 		}
-		// A leader that is told to go may be gone before it has answered.
-		asked = asked || errors.Is(err, peer.ErrOutcome)
+		if err != nil && asked && id == st.ID && c.removedBy(ctx, st) != "" {
+			// Who was removed hears of no leader any more.
+			return nil
+		}
 		switch code := problem.CodeOf(err); {
 		case errors.Is(err, peer.ErrOutcome):
 		case code == "":
@@ -285,7 +293,7 @@ func (s *Server) ClusterRemove(ctx context.Context, node string) error {
 		if m.ID == st.ID {
 			return s.ClusterLeave(ctx)
 		}
-		end, err := s.activity.begin("a removal")
+		end, err := s.activity.begin(ctx, "a removal")
 		if err != nil {
 			return err
 		}

@@ -73,22 +73,31 @@ func (c *core) removeHere(ctx context.Context, id string) error {
 	return nil
 }
 
-// ask finds out whether this node was removed; if it was the server makes it
-// stand alone.
-func (l *leading) ask(ctx context.Context, st store.State) {
+// removedBy is the address of a leader for which this node is no member, ""
+// where none says so.
+func (c *core) removedBy(ctx context.Context, st store.State) string {
 	ctx, cancel := context.WithTimeout(ctx, evictedAfter)
 	defer cancel()
 	for _, m := range others(st) {
 		member := true
-		if err := l.core.peers.Call(ctx, m.Addr, callIsMember, st.ID, &member); err != nil || member {
-			continue
+		if err := c.peers.Call(ctx, m.Addr, callIsMember, st.ID, &member); err == nil && !member {
+			return m.Addr
 		}
-		l.log.Warn("this node was removed from the cluster", "by", m.Addr)
-		select {
-		case l.server.evicted <- l.core:
-		default:
-		}
+	}
+	return ""
+}
+
+// ask finds out whether this node was removed; if it was the server makes it
+// stand alone.
+func (l *leading) ask(ctx context.Context, st store.State) {
+	by := l.core.removedBy(ctx, st)
+	if by == "" {
 		return
+	}
+	l.log.Warn("this node was removed from the cluster", "by", by)
+	select {
+	case l.server.evicted <- l.core:
+	default:
 	}
 }
 
@@ -102,8 +111,8 @@ func (s *Server) removed(ctx context.Context, c *core) {
 	if !same || err != nil {
 		return
 	}
-	end, err := s.activity.begin("leaving the cluster")
-	if err != nil {
+	end, ok := s.activity.beginUnasked("leaving the cluster")
+	if !ok {
 		return
 	}
 	defer end()

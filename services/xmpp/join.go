@@ -73,7 +73,7 @@ func (s *Server) handleMembership(c *core) {
 			return nil, problem.New(problem.NoLeader)
 		}
 		s.log.Info("node joins", "node", from.Address)
-		return nil, c.AddLearner(ctx, from.ID, from.Address)
+		return nil, askAgain(c.AddLearner(ctx, from.ID, from.Address))
 	})
 	c.peers.HandleCall(callRemove, func(ctx context.Context, from peer.Hello, in json.RawMessage) (any, error) {
 		var id string
@@ -85,10 +85,19 @@ func (s *Server) handleMembership(c *core) {
 		}
 		if id == from.ID {
 			// It leaves, and waits for this answer.
-			return nil, c.Remove(ctx, id)
+			return nil, askAgain(c.Remove(ctx, id))
 		}
-		return nil, c.removeHere(ctx, id)
+		return nil, askAgain(c.removeHere(ctx, id))
 	})
+}
+
+// askAgain is err for one who may ask the next leader: to take a node in, or
+// out, a second time changes nothing.
+func askAgain(err error) error {
+	if errors.Is(err, store.ErrOutcome) {
+		return problem.New(problem.NoLeader)
+	}
+	return err
 }
 
 // checkJoin says whether a node may join, and where the leader is, who has the
@@ -155,7 +164,7 @@ func reason(err error) string {
 // ClusterJoin implements xmppapi.API. All that can be checked is checked before
 // anything changes; what goes wrong after that is undone.
 func (s *Server) ClusterJoin(ctx context.Context, node string, discard bool) error {
-	end, err := s.activity.begin("a join")
+	end, err := s.activity.begin(ctx, "a join")
 	if err != nil {
 		return err
 	}
@@ -360,7 +369,8 @@ func (s *Server) awaitVote(ctx context.Context, leader, id string) error {
 		record := c.look()
 		voter := slices.ContainsFunc(st.Members, func(m store.Member) bool { return m.ID == id && m.Voter })
 		if voter && record.ID != "" {
-			return nil
+			// A node that starts knows by its store whose member it is.
+			return c.Flush()
 		}
 		switch {
 		case ctx.Err() != nil:

@@ -179,7 +179,7 @@ func (s *Server) Restart(ctx context.Context) error {
 
 // Reset implements xmppapi.API.
 func (s *Server) Reset(ctx context.Context) (stillMember string, err error) {
-	end, err := s.activity.begin("a reset")
+	end, err := s.activity.begin(ctx, "a reset")
 	if err != nil {
 		return "", err
 	}

@@ -250,6 +250,10 @@ func (s *Store) Run(ctx context.Context) error {
 	return errors.Join(err, s.Close())
 }
 
+// Flush writes what was applied to the file, for what a start has to find
+// before the log has been applied again.
+func (s *Store) Flush() error { return s.m.flush() }
+
 // flushLoop flushes what was applied and truncates the log now and then.
 func (s *Store) flushLoop(ctx context.Context, r *raft.Raft) error {
 	timer := time.NewTimer(0)
