@@ -294,7 +294,7 @@ func TestDamagedFiles(t *testing.T) {
 		damage func(dir string) error
 	}{
 		{"store cut short", func(dir string) error { return os.Truncate(filepath.Join(dir, fileStore), 20000) }},
-		{"identity cut short", func(dir string) error { return os.Truncate(filepath.Join(dir, fileLog), 20000) }},
+		{"identity cut short", func(dir string) error { return os.Truncate(filepath.Join(dir, fileStable), 6000) }},
 		{"log cut short", func(dir string) error { return os.Truncate(segmentFile(dir, -1), 10000) }},
 		{"log with a hole", func(dir string) error { return os.Remove(segmentFile(dir, 1)) }},
 		{"log missing", func(dir string) error { return os.RemoveAll(filepath.Join(dir, folderLog)) }},
@@ -304,9 +304,9 @@ func TestDamagedFiles(t *testing.T) {
 			return os.WriteFile(filepath.Join(dir, fileStore), make([]byte, 65536), 0o600)
 		}},
 		{"identity of text", func(dir string) error {
-			return os.WriteFile(filepath.Join(dir, fileLog), []byte(strings.Repeat("text ", 9999)), 0o600)
+			return os.WriteFile(filepath.Join(dir, fileStable), []byte(strings.Repeat("text ", 9999)), 0o600)
 		}},
-		{"identity missing", func(dir string) error { return os.Remove(filepath.Join(dir, fileLog)) }},
+		{"identity missing", func(dir string) error { return os.Remove(filepath.Join(dir, fileStable)) }},
 		{"store missing and the log truncated", func(dir string) error { return os.Remove(filepath.Join(dir, fileStore)) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -20,7 +20,7 @@ func CreateMember(dir string) (id string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make folder %s: %w", dir, err)
 	}
-	for _, f := range []string{fileLog, fileStore} {
+	for _, f := range []string{fileStable, fileStore} {
 		if _, err := os.Stat(filepath.Join(dir, f)); !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("create member: %s: %w", filepath.Join(dir, f), fs.ErrExist)
 		}
@@ -80,12 +80,12 @@ func Refound(dir, addr string) (err error) {
 			return fmt.Errorf("refound: %w", err)
 		}
 	}
-	if t, err := s.rlog.GetUint64([]byte("CurrentTerm")); err != nil || t < max(term, s.m.at.term) {
-		if err := s.rlog.SetUint64([]byte("CurrentTerm"), max(term, s.m.at.term)); err != nil {
+	if t, err := s.rlog.GetUint64([]byte(raftTerm)); err != nil || t < max(term, s.m.at.term) {
+		if err := s.rlog.SetUint64([]byte(raftTerm), max(term, s.m.at.term)); err != nil {
 			return fmt.Errorf("refound: %w", err)
 		}
 	}
-	return s.rlog.Set(keyNode, []byte(id))
+	return s.rlog.stable.setNode(id)
 }
 
 // refound sets the configuration by force and flushes.

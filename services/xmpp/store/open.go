@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
@@ -23,8 +22,8 @@ import (
 // Files of the store's folder.
 const (
 	fileStore = "store.db"
-	// fileLog has the node's identity and what it promised in elections.
-	fileLog = "raft.db"
+	// fileStable has the node's identity and what it promised in elections.
+	fileStable = "raft.state"
 	// folderLog has the journal.
 	folderLog = "log"
 	// fileReceived is a snapshot on its way in.
@@ -33,16 +32,6 @@ const (
 
 // lockTimeout is how long a process that just ended may still hold a file.
 const lockTimeout = time.Second
-
-// Keys in fileLog beside Raft's own.
-var (
-	// keyNode is the node's identity.
-	keyNode = []byte("parley-node")
-	// keyLogFormat says where the log is: in folderLog if it is logFormat,
-	// and in fileLog itself where it is missing.
-	keyLogFormat = []byte("parley-log")
-	logFormat    = []byte("journal")
-)
 
 // journalOf are the journal's sizes; without syncs it is a test's, which has
 // many stores.
@@ -109,25 +98,26 @@ func checkFile(path string) error {
 
 // openLog opens the Raft log, making a new one where there is none. The
 // machine is open, which keeps other processes out.
-func openLog(dir string, m *machine, opt journalOptions) (j *journal, b *raftboltdb.BoltStore, id raft.ServerID, err error) {
-	path := filepath.Join(dir, fileLog)
+func openLog(dir string, m *machine, opt journalOptions) (j *journal, b *stable, err error) {
+	path := filepath.Join(dir, fileStable)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if m.at.index > 0 {
-			return nil, nil, "", openError(path, errors.New("it is missing"))
+			return nil, nil, openError(path, errors.New("it is missing"))
 		}
 		if _, err := createLog(dir, true, opt); err != nil {
-			return nil, nil, "", err
+			return nil, nil, err
 		}
 	} else if err != nil {
-		return nil, nil, "", openError(path, err)
+		return nil, nil, openError(path, err)
+	}
+	if b, err = openStable(path, opt.noSync); err != nil {
+		return nil, nil, openError(path, err)
 	}
 	defer func() {
 		if err == nil {
 			return
 		}
-		if b != nil {
-			b.Close()
-		}
+		b.Close()
 		if j != nil {
 			j.Close()
 		}
@@ -135,99 +125,27 @@ func openLog(dir string, m *machine, opt journalOptions) (j *journal, b *raftbol
 			err = openError(path, err)
 		}
 	}()
-	err = guard(func() (err error) {
-		if err = checkFile(path); err != nil {
-			return err
-		}
-		if b, err = newLog(path, opt.noSync); err != nil {
-			return err
-		}
-		name, err := b.Get(keyNode)
-		if err != nil {
-			return fmt.Errorf("node identity: %w", err)
-		}
-		id = raft.ServerID(name)
-		return convertLog(dir, b, opt)
-	})
-	if err != nil {
-		return j, b, "", err
-	}
 	path = filepath.Join(dir, folderLog)
 	if j, err = openJournal(path, opt); err != nil {
-		return j, b, "", err
+		return j, b, err
 	}
 	first, _ := j.FirstIndex()
 	last, _ := j.LastIndex()
 	if first > m.at.index+1 {
-		return j, b, "", openError(m.path, fmt.Errorf("it ends at change %d, and the log begins at %d", m.at.index, first))
+		return j, b, openError(m.path, fmt.Errorf("it ends at change %d, and the log begins at %d", m.at.index, first))
 	}
 	if last < m.at.index {
 		// The store came from another node, and what the log had before
 		// has not been dropped.
 		err = j.DeleteRange(first, last)
 	}
-	return j, b, id, err
-}
-
-// convertLog moves a log that is in fileLog, as it was once, to a journal.
-func convertLog(dir string, b *raftboltdb.BoltStore, opt journalOptions) error {
-	first, err := b.FirstIndex()
-	if err != nil {
-		return err
-	}
-	last, err := b.LastIndex()
-	if err != nil {
-		return err
-	}
-	if _, err := b.Get(keyLogFormat); err != nil {
-		path, temp := filepath.Join(dir, folderLog), filepath.Join(dir, folderLog+".new")
-		if err := createJournal(temp, opt); err != nil {
-			return err
-		}
-		j, err := openJournal(temp, opt)
-		if err != nil {
-			return err
-		}
-		for i := first; i <= last && i > 0 && err == nil; i++ {
-			l := new(raft.Log)
-			if err = b.GetLog(i, l); err == nil {
-				err = j.StoreLog(l)
-			}
-		}
-		if err = errors.Join(err, j.Close()); err != nil {
-			return err
-		}
-		if err := os.RemoveAll(path); err != nil {
-			return fmt.Errorf("remove %s: %w", path, err)
-		}
-		if err := os.Rename(temp, path); err != nil {
-			return fmt.Errorf("rename to %s: %w", path, err)
-		}
-		if err := durable.SyncDir(dir); err != nil {
-			return err
-		}
-		if err := b.Set(keyLogFormat, logFormat); err != nil {
-			return err
-		}
-	}
-	if last > 0 {
-		return b.DeleteRange(first, last)
-	}
-	return nil
-}
-
-func newLog(path string, noSync bool) (*raftboltdb.BoltStore, error) {
-	// The file is small, so finding its free pages at the start is quick.
-	return raftboltdb.New(raftboltdb.Options{Path: path, NoSync: noSync, BoltOptions: &bbolt.Options{
-		Timeout: lockTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, NoSync: noSync,
-	}})
+	return j, b, err
 }
 
 // createLog makes a log that holds a random identity and, with voter, a
 // configuration of this node as the one voter. The file with the identity
 // comes last: without it there is no log.
 func createLog(dir string, voter bool, opt journalOptions) (id string, err error) {
-	path := filepath.Join(dir, fileLog)
 	folder := filepath.Join(dir, folderLog)
 	if err := createJournal(folder, opt); err != nil {
 		return "", openError(folder, err)
@@ -237,22 +155,24 @@ func createLog(dir string, voter bool, opt journalOptions) (id string, err error
 		return "", openError(folder, err)
 	}
 	defer j.Close()
-	temp := filepath.Join(dir, durable.TempPrefix+fileLog)
-	b, err := newLog(temp, opt.noSync)
-	if err != nil {
+	path, temp := filepath.Join(dir, fileStable), filepath.Join(dir, durable.TempPrefix+fileStable)
+	name := newIdentity()
+	if err := createStable(temp, name); err != nil {
 		return "", openError(path, err)
 	}
-	name := newIdentity()
-	err = errors.Join(b.Set(keyNode, []byte(name)), b.Set(keyLogFormat, logFormat))
-	if err == nil && voter {
+	if voter {
+		b, err := openStable(temp, opt.noSync)
+		if err != nil {
+			return "", openError(path, err)
+		}
 		conf := raftConfig(raft.ServerID(name), Timing{}.orDefault(), nil)
 		_, trans := raft.NewInmemTransport(raft.ServerAddress(name))
 		err = raft.BootstrapCluster(conf, j, b, raft.NewInmemSnapshotStore(), trans, raft.Configuration{
 			Servers: []raft.Server{{Suffrage: raft.Voter, ID: raft.ServerID(name), Address: raft.ServerAddress(name)}},
 		})
-	}
-	if err = errors.Join(err, b.Close()); err != nil {
-		return "", openError(path, err)
+		if err = errors.Join(err, b.Close()); err != nil {
+			return "", openError(path, err)
+		}
 	}
 	if err := os.Rename(temp, path); err != nil {
 		return "", fmt.Errorf("rename to %s: %w", path, err)
@@ -281,15 +201,13 @@ func Reset(dir string) error {
 			defer db.Close()
 		}
 	}
-	for _, f := range []string{fileLog, fileStore, fileReceived} {
+	for _, f := range []string{fileStable, fileStore, fileReceived} {
 		if err := durable.Remove(filepath.Join(dir, f)); err != nil {
 			return err
 		}
 	}
-	for _, d := range []string{folderLog, folderLog + ".new"} {
-		if err := os.RemoveAll(filepath.Join(dir, d)); err != nil {
-			return fmt.Errorf("remove %s: %w", d, err)
-		}
+	if err := os.RemoveAll(filepath.Join(dir, folderLog)); err != nil {
+		return fmt.Errorf("remove %s: %w", folderLog, err)
 	}
 	return durable.Sweep(dir)
 }

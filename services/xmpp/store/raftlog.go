@@ -13,7 +13,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
-	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 )
 
 // raftLog is Raft's log and stable store on the disk, with what Raft lacks for
@@ -21,7 +20,7 @@ import (
 // and then panics where it cannot store the next term, which is not.
 type raftLog struct {
 	*journal
-	stable *raftboltdb.BoltStore
+	stable *stable
 	disk   *disk
 	// stop ends waiting for room.
 	stop <-chan struct{}
@@ -98,12 +97,8 @@ func (l *raftLog) Set(k, v []byte) error {
 	return l.must(func() error { return l.stable.Set(k, v) })
 }
 
-// SetUint64 implements raft.StableStore. Raft stores the term that it has just
-// read whenever it starts.
+// SetUint64 implements raft.StableStore.
 func (l *raftLog) SetUint64(k []byte, v uint64) error {
-	if old, err := l.stable.GetUint64(k); err == nil && old == v {
-		return nil
-	}
 	return l.must(func() error { return l.stable.SetUint64(k, v) })
 }
 

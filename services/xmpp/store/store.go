@@ -157,11 +157,11 @@ func (s *Store) openRest() error {
 	if err := durable.Remove(filepath.Join(s.cfg.Dir, fileReceived)); err != nil {
 		return err
 	}
-	j, b, id, err := openLog(s.cfg.Dir, s.m, journalOf(s.cfg))
+	j, b, err := openLog(s.cfg.Dir, s.m, journalOf(s.cfg))
 	if err != nil {
 		return err
 	}
-	s.id = id
+	s.id = b.node()
 	s.rlog = &raftLog{journal: j, stable: b, disk: s.disk, stop: s.stop, fatal: s.fatal, backlog: s.m.backlog, alone: func() bool {
 		voters, self := s.electorate()
 		return voters == 1 && self
