@@ -18,14 +18,41 @@ import (
 
 // StoreLogs implements raft.LogStore. The entries must follow the last one;
 // they are kept for a while, and must not be changed.
-func (j *journal) StoreLogs(logs []*raft.Log) error {
+func (j *journal) StoreLogs(logs []*raft.Log) error { return j.store(logs, false) }
+
+// storeSoon is StoreLogs that does not wait for the disk: onDisk does. What
+// cannot be synced breaks the journal.
+func (j *journal) storeSoon(logs []*raft.Log) error { return j.store(logs, true) }
+
+// onDisk returns when the entry at index, which was stored, is on the disk.
+func (j *journal) onDisk(index uint64) error {
+	u := j.under.Load()
+	if u == nil || index < u.first {
+		return nil
+	}
+	<-u.done
+	return u.err
+}
+
+// settle waits for a write that is under way. Caller holds w.
+func (j *journal) settle() error {
+	if u := j.under.Load(); u != nil {
+		<-u.done
+		if u.err != nil && j.broken == nil {
+			j.broken = fmt.Errorf("write log: %w", u.err)
+		}
+	}
+	return j.broken
+}
+
+func (j *journal) store(logs []*raft.Log, soon bool) error {
 	if len(logs) == 0 {
 		return nil
 	}
 	j.w.Lock()
 	defer j.w.Unlock()
-	if j.broken != nil {
-		return j.broken
+	if err := j.settle(); err != nil {
+		return err
 	}
 	need, next := 0, logs[0].Index
 	if len(j.locs) > 0 {
@@ -61,7 +88,11 @@ func (j *journal) StoreLogs(logs []*raft.Log) error {
 			kind: recordEntry, typ: l.Type, batch: uint32(j.end), attempt: j.attempt, index: l.Index, term: l.Term, payload: l.Data,
 		}, l.Extensions)
 	}
-	if err := j.write(); err != nil {
+	if soon {
+		if err := j.writeSoon(logs[0].Index); err != nil {
+			return err
+		}
+	} else if err := j.write(); err != nil {
 		return err
 	}
 	j.mu.Lock()
@@ -102,12 +133,38 @@ func (j *journal) write() error {
 		err = j.sync(cur.f)
 	}
 	if err == nil {
-		j.end += int64(len(j.buf))
-		if cap(j.buf) > 4<<20 {
-			j.buf = nil
-		}
+		j.written()
 		return nil
 	}
+	return j.unwrite(cur, err)
+}
+
+// writeSoon is write, and has the sync, of entries from first on, under way.
+func (j *journal) writeSoon(first uint64) error {
+	cur := j.segs[len(j.segs)-1]
+	if _, err := cur.f.WriteAt(j.buf, j.end); err != nil {
+		return j.unwrite(cur, err)
+	}
+	j.written()
+	u := &underway{first: first, done: make(chan struct{})}
+	j.under.Store(u)
+	// Whoever closes the file waits for it: settle.
+	go func() {
+		u.err = j.sync(cur.f)
+		close(u.done)
+	}()
+	return nil
+}
+
+func (j *journal) written() {
+	j.end += int64(len(j.buf))
+	if cap(j.buf) > 4<<20 {
+		j.buf = nil
+	}
+}
+
+// unwrite undoes a write that has failed, where that was for lack of room.
+func (j *journal) unwrite(cur *segment, err error) error {
 	if isFull(err) {
 		// What was refused must not be read after a crash.
 		_, undo := cur.f.WriteAt(make([]byte, recordHead), j.end)
@@ -124,6 +181,11 @@ func (j *journal) write() error {
 }
 
 func (j *journal) sync(f *os.File) error {
+	if j.opt.syncing != nil {
+		if err := j.opt.syncing(f); err != nil {
+			return err
+		}
+	}
 	if j.opt.noSync {
 		return nil
 	}
@@ -166,8 +228,8 @@ func (j *journal) room(need int) error {
 func (j *journal) DeleteRange(from, to uint64) error {
 	j.w.Lock()
 	defer j.w.Unlock()
-	if j.broken != nil {
-		return j.broken
+	if err := j.settle(); err != nil {
+		return err
 	}
 	last := j.lastLocked()
 	if last == 0 || to < j.first || from > last {

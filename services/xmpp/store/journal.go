@@ -21,9 +21,10 @@ import (
 // front to back, whose blocks the file has already, so that an append is one
 // write and one fdatasync that changes no file system structure.
 //
-//   - An append that returned is on the disk; a segment is begun only when the
-//     one before is. So all but the last write is whole, and a record that is
-//     not was damaged: openJournal refuses it.
+//   - An append that returned is on the disk, and one that storeSoon has begun
+//     when onDisk says so; the next begins when it is. So all but the last
+//     write is whole, and a record that is not was damaged: openJournal refuses
+//     it.
 //   - Nothing is written over: to drop entries from the end is a record, from
 //     the front it is to remove segments, of which some are used again.
 //   - After an error for lack of room nothing is stored, and it may be tried
@@ -44,6 +45,9 @@ type journal struct {
 	spares  []string
 	spareNo int
 	closed  bool
+	// under is the last write that storeSoon has begun; whoever changes it
+	// holds w.
+	under atomic.Pointer[underway]
 	// making counts the goroutine that makes a spare segment.
 	making sync.WaitGroup
 
@@ -70,12 +74,23 @@ type journalOptions struct {
 	// node that was away for a moment need not get the whole store.
 	keep   int64
 	noSync bool
+	// syncing, where not nil, is called before a sync, whose error it may be:
+	// a test's slow or broken disk.
+	syncing func(f *os.File) error
 }
 
 type segment struct {
 	seq  uint64
 	size int64
 	f    *os.File
+}
+
+// underway is a write whose sync nobody waits for, of entries from first on.
+type underway struct {
+	first uint64
+	done  chan struct{}
+	// err is set before done is closed.
+	err error
 }
 
 // location of an entry: the segment's number, offset and length.
@@ -307,6 +322,7 @@ func (j *journal) keepNothing() {
 // Close waits for what is under way and closes the files.
 func (j *journal) Close() error {
 	j.w.Lock()
+	j.settle()
 	j.closed = true
 	if j.broken == nil {
 		j.broken = ErrClosed

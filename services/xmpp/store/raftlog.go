@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -31,8 +32,23 @@ type raftLog struct {
 	// backlog says that what was applied cannot be written: then the log
 	// must not grow either.
 	backlog func() bool
-	// alone says that this node is the one voter.
-	alone func() bool
+	// alone says that this node is the one voter, and leads that it is the
+	// leader of several.
+	alone, leads func() bool
+}
+
+// onDisk waits until the entry at index is on this node's disk. A leader of
+// several does not wait for that before it sends its entries out, so that all
+// disks write at once. It counts itself at once too, so the others must not be
+// counted before its own disk has the entry: what is committed is on the disks
+// of a majority, the leader's among them. Nor may one that has led confirm to
+// the next leader what it has stored so.
+func (l *raftLog) onDisk(index uint64) error {
+	err := l.journal.onDisk(index)
+	if err != nil {
+		l.fail(err)
+	}
+	return err
 }
 
 // StoreLogs implements raft.LogStore. After an error for lack of room nothing
@@ -45,6 +61,8 @@ func (l *raftLog) StoreLogs(logs []*raft.Log) error {
 		err = fmt.Errorf("changes are not written: %w", l.disk.note(syscall.ENOSPC))
 	} else if len(logs) == 1 && logs[0].Type == raft.LogNoop && l.alone() {
 		err = l.disk.wait(l.stop, func() error { return l.journal.StoreLogs(logs) })
+	} else if l.leads() && !slices.ContainsFunc(logs, isConfiguration) {
+		err = l.disk.note(l.journal.storeSoon(logs))
 	} else {
 		err = l.disk.note(l.journal.StoreLogs(logs))
 	}
@@ -56,6 +74,10 @@ func (l *raftLog) StoreLogs(logs []*raft.Log) error {
 	}
 	return err
 }
+
+// isConfiguration is of entries that may make this node the one voter, whose
+// own disk is the majority.
+func isConfiguration(e *raft.Log) bool { return e.Type == raft.LogConfiguration }
 
 // StoreLog implements raft.LogStore.
 func (l *raftLog) StoreLog(e *raft.Log) error { return l.StoreLogs([]*raft.Log{e}) }

@@ -162,11 +162,25 @@ func (s *Store) openRest() error {
 		return err
 	}
 	s.id = b.node()
-	s.rlog = &raftLog{journal: j, stable: b, disk: s.disk, stop: s.stop, fatal: s.fatal, backlog: s.m.backlog, alone: func() bool {
-		voters, self := s.electorate()
-		return voters == 1 && self
-	}}
+	s.rlog = &raftLog{journal: j, stable: b, disk: s.disk, stop: s.stop, fatal: s.fatal, backlog: s.m.backlog, alone: s.alone, leads: s.leadsOthers}
 	return nil
+}
+
+func (s *Store) alone() bool {
+	voters, self := s.electorate()
+	return voters == 1 && self
+}
+
+// leadsOthers says, to Raft's own goroutine, that a majority needs others.
+func (s *Store) leadsOthers() bool {
+	s.mu.Lock()
+	r := s.raft
+	s.mu.Unlock()
+	if r == nil || r.State() != raft.Leader {
+		return false
+	}
+	voters, _ := s.electorate()
+	return voters > 1
 }
 
 // Close closes a store that is not run any more, or never was.
@@ -201,7 +215,7 @@ func (s *Store) Run(ctx context.Context) error {
 	if trans == nil {
 		_, trans = raft.NewInmemTransport(raft.ServerAddress(s.id))
 	}
-	s.wire = newWire(trans, s.id, s.electorate, s.lastEntry)
+	s.wire = newWire(trans, s.id, s.electorate, s.lastEntry, s.rlog.onDisk)
 	snaps := &snapshots{m: s.m, dir: s.cfg.Dir, keepFrom: s.rlog.keepFrom}
 	r, err := raft.NewRaft(raftConfig(s.id, s.timing, s.log), s.m, s.rlog, s.rlog, snaps, s.wire)
 	if err != nil {

@@ -28,6 +28,7 @@ var errBehind = errors.New("candidate's log is older")
 //   - Elections can be started from outside (campaign), and one that was lost
 //     ends at once rather than with its timeout.
 //   - Contacts: when each peer last answered, and how long its log is.
+//   - Entries count when they are on this node's disk too: see raftLog.onDisk.
 //
 // Its methods are for Raft and, where they say so, for the store.
 type wire struct {
@@ -40,6 +41,8 @@ type wire struct {
 	electorate func() (voters int, self bool)
 	// last is the index and term of the log's end.
 	last func() (index, term uint64)
+	// onDisk waits until the log's entry at index is on the disk.
+	onDisk func(index uint64) error
 	// lost has room for one signal that an election was lost, and stand for
 	// one that a candidate was refused who knows less than this node.
 	lost, stand chan struct{}
@@ -72,9 +75,9 @@ const recount = 60 * time.Millisecond
 // stock is how many connections to a node a transport may have.
 const stock = 3
 
-func newWire(t raft.Transport, self raft.ServerID, electorate func() (int, bool), last func() (index, term uint64)) *wire {
+func newWire(t raft.Transport, self raft.ServerID, electorate func() (int, bool), last func() (index, term uint64), onDisk func(uint64) error) *wire {
 	w := &wire{
-		Transport: t, self: self, electorate: electorate, last: last,
+		Transport: t, self: self, electorate: electorate, last: last, onDisk: onDisk,
 		rpcs: make(chan raft.RPC), stop: make(chan struct{}), done: make(chan struct{}),
 		lost: make(chan struct{}, 1), stand: make(chan struct{}, 1), peers: map[raft.ServerID]contact{},
 	}
@@ -139,6 +142,12 @@ func (w *wire) refuse(rpc raft.RPC) error {
 	if string(to) != string(w.self) {
 		return errIdentity
 	}
+	if c, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+		// What this node has of them already it would confirm at once.
+		if err := w.settled(c); err != nil {
+			return err
+		}
+	}
 	if c, ok := rpc.Command.(*raft.RequestVoteRequest); ok && c.LeadershipTransfer {
 		if index, term := w.last(); c.LastLogTerm < term || c.LastLogTerm == term && c.LastLogIndex < index {
 			signal(w.stand)
@@ -177,6 +186,9 @@ func (w *wire) AppendEntries(id raft.ServerID, target raft.ServerAddress, args *
 	a.Leader = []byte(id)
 	begin := time.Now()
 	err := w.Transport.AppendEntries(id, target, &a, resp)
+	if err == nil {
+		err = w.settled(args)
+	}
 	if err == nil {
 		w.mu.Lock()
 		w.peers[id] = contact{time.Now(), resp.LastLog}
@@ -224,19 +236,65 @@ func (w *wire) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddress
 	if err != nil {
 		return nil, err
 	}
-	return pipeline{p, []byte(id)}, nil
+	settled := &pipeline{AppendPipeline: p, to: []byte(id), wire: w, answers: make(chan raft.AppendFuture), stop: make(chan struct{}), done: make(chan struct{})}
+	go settled.run()
+	return settled, nil
+}
+
+// settled waits until the entries of a message are on this node's disk.
+func (w *wire) settled(args *raft.AppendEntriesRequest) error {
+	if len(args.Entries) == 0 {
+		return nil
+	}
+	return w.onDisk(args.Entries[len(args.Entries)-1].Index)
 }
 
 type pipeline struct {
 	raft.AppendPipeline
-	to []byte
+	to      []byte
+	wire    *wire
+	answers chan raft.AppendFuture
+	stop    chan struct{}
+	done    chan struct{}
 }
 
 // AppendEntries implements raft.AppendPipeline.
-func (p pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
 	a := *args
 	a.Leader = p.to
 	return p.AppendPipeline.AppendEntries(&a, resp)
+}
+
+// run hands on the answers whose entries are on this node's disk.
+func (p *pipeline) run() {
+	defer close(p.done)
+	for {
+		select {
+		case f := <-p.AppendPipeline.Consumer():
+			if p.wire.settled(f.Request()) != nil {
+				// They are never counted: the store ends.
+				return
+			}
+			select {
+			case p.answers <- f:
+			case <-p.stop:
+				return
+			}
+		case <-p.stop:
+			return
+		}
+	}
+}
+
+// Consumer implements raft.AppendPipeline.
+func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }
+
+// Close implements raft.AppendPipeline. Raft closes it once.
+func (p *pipeline) Close() error {
+	err := p.AppendPipeline.Close()
+	close(p.stop)
+	<-p.done
+	return err
 }
 
 // InstallSnapshot implements raft.Transport.
