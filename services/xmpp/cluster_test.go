@@ -195,6 +195,31 @@ func newCluster(t *testing.T, n int) []*member {
 	return ms
 }
 
+// change does f, again where a leader that was lost has left the outcome open;
+// done is what f then says of what was done.
+func (m *member) change(done problem.Code, f func() error) {
+	m.t.Helper()
+	open := false
+	await(m.t, "change on "+m.addr.Load().String(), func() error {
+		err := f()
+		switch code := problem.CodeOf(err); {
+		case err == nil || open && code == done:
+			return nil
+		case code != problem.ChangeUnknown:
+			m.t.Fatalf("change on %s = %s", m.addr.Load(), problem.Text(err))
+		}
+		open = true
+		return err
+	})
+}
+
+func (m *member) addUser(name string) {
+	m.t.Helper()
+	m.change(problem.UserExists, func() error {
+		return m.AddUser(m.t.Context(), xmppapi.Credential{Name: name, Password: "secret"})
+	})
+}
+
 // addresses are the members as one node sees them.
 func (m *member) addresses() []string {
 	m.t.Helper()
@@ -266,9 +291,10 @@ func TestClusterForms(t *testing.T) {
 	awaitMembers(t, ms...)
 	leader := leaderOf(t, ms...)
 	for i, m := range ms {
-		if _, err := m.AddCallBridge(t.Context(), fmt.Sprintf("cb%d", i), ""); err != nil {
-			t.Fatalf("AddCallBridge on %s = %s", m.addr.Load(), problem.Text(err))
-		}
+		m.change(problem.BridgeExists, func() error {
+			_, err := m.AddCallBridge(t.Context(), fmt.Sprintf("cb%d", i), "")
+			return err
+		})
 		if got, err := m.CallBridges(t.Context()); err != nil || len(got) != i+1 {
 			t.Errorf("CallBridges on %s = %v, %v; want %d, what it has just added too", m.addr.Load(), got, err, i+1)
 		}
@@ -285,9 +311,7 @@ func TestClusterForms(t *testing.T) {
 		t.Error("the leader that stopped still leads")
 	}
 	for _, m := range rest {
-		if err := m.AddUser(t.Context(), xmppapi.Credential{Name: "user-" + strings.ReplaceAll(m.addr.Load().String(), ".", "-"), Password: "secret"}); err != nil {
-			t.Errorf("AddUser on %s = %s", m.addr.Load(), problem.Text(err))
-		}
+		m.addUser("user-" + strings.ReplaceAll(m.addr.Load().String(), ".", "-"))
 	}
 	leader.start()
 	awaitServed(t, ms...)
@@ -409,9 +433,7 @@ func TestRemove(t *testing.T) {
 // left, and the others, which come back with the old membership, do it no harm.
 func TestInitializeAgain(t *testing.T) {
 	ms := newCluster(t, 3)
-	if err := ms[0].AddUser(t.Context(), xmppapi.Credential{Name: "ann", Password: "secret"}); err != nil {
-		t.Fatal(err)
-	}
+	ms[0].addUser("ann")
 	ms[1].end()
 	ms[2].end()
 	if err := ms[0].ClusterInitialize(t.Context(), true); err != nil {

@@ -15,7 +15,6 @@ import (
 	"parley/services/config"
 	"parley/services/xmpp/client"
 	"parley/services/xmpp/stanza"
-	"parley/services/xmpp/xmppapi"
 )
 
 // talker is a client that notes what it gets.
@@ -33,9 +32,7 @@ type talker struct {
 // talk logs in as name, on the first of ms, or on another after its loss.
 func talk(t *testing.T, name string, ms ...*member) *talker {
 	t.Helper()
-	if err := ms[0].AddUser(t.Context(), xmppapi.Credential{Name: name, Password: "secret"}); err != nil {
-		t.Fatal(err)
-	}
+	ms[0].addUser(name)
 	pem, err := os.ReadFile(filepath.Join(config.FolderPaths(ms[0].dir).Files(), "one.crt"))
 	if err != nil {
 		t.Fatal(err)
