@@ -76,7 +76,10 @@ func (s *Server) openCoreLocked() error {
 	}
 	deps := store.Deps{Log: s.deps.Log}
 	if d.XMPP.Cluster.Enabled {
-		c.peers = peer.New(peer.Config{}, peer.Deps{Identity: func() (peer.Identity, error) { return loadIdentity(s.cfg.Paths.Files(), *c.conf.Load()) }, Self: func() peer.Hello { return s.hello(c) }, Log: s.deps.Log})
+		ids := &identities{dir: s.cfg.Paths.Files()}
+		c.peers = peer.New(peer.Config{}, peer.Deps{
+			Identity: func() (peer.Identity, error) { return ids.of(*c.conf.Load()) }, Self: func() peer.Hello { return s.hello(c) }, Log: s.deps.Log,
+		})
 		deps.Transport = store.NewTransport(c.peers.StreamLayer(c.address), s.deps.Log)
 	}
 	c.Store = store.New(store.Config{Dir: dir, Reserve: store.DefaultReserve}, deps)
@@ -179,17 +182,6 @@ func withPort(node string) string {
 		return node
 	}
 	return net.JoinHostPort(node, strconv.Itoa(ClientPort))
-}
-
-// loadIdentity reads what a node shows others, and trusts them by.
-func loadIdentity(dir string, x config.XMPP) (peer.Identity, error) {
-	id := peer.Identity{Domain: x.Domain}
-	var err error
-	if id.Certificate, err = loadCertificate(dir, x); err != nil {
-		return id, err
-	}
-	id.Trust, err = loadTrust(dir, x)
-	return id, err
 }
 
 // protocol is the version of what nodes say to one another. Nodes of different
