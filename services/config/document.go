@@ -18,6 +18,7 @@ type Document struct {
 	CallBridge CallBridge           `json:"callbridge,omitzero"`
 	Directory  Directory            `json:"directory,omitzero"`
 	Webadmin   Webadmin             `json:"webadmin,omitzero"`
+	Database   Database             `json:"database,omitzero"`
 }
 
 // Interface is one NIC. A NIC keeps its name by its MAC.
@@ -136,6 +137,21 @@ type Webadmin struct {
 	Key         string `json:"key,omitempty"`
 	Certificate string `json:"certificate,omitempty"`
 	Bundle      string `json:"bundle,omitempty"`
+}
+
+// Database is how this node reaches the Call Bridges' database on others, and
+// they it here. Whether it is clustered, and with whom, the database knows.
+type Database struct {
+	// Interface is the one that the other nodes reach it by.
+	Interface string `json:"interface,omitempty"`
+	// A node that only connects to a cluster has no server's key and
+	// certificate.
+	ServerKey         string `json:"server_key,omitempty"`
+	ServerCertificate string `json:"server_certificate,omitempty"`
+	ClientKey         string `json:"client_key,omitempty"`
+	ClientCertificate string `json:"client_certificate,omitempty"`
+	// CA names the file of the authority that all of them are of.
+	CA string `json:"ca,omitempty"`
 }
 
 // Default is the configuration of a node that nobody has set up.

@@ -29,12 +29,15 @@ func (p Paths) SSH() string { return filepath.Join(p.State, "ssh") }
 // XMPP is the replicated store's folder.
 func (p Paths) XMPP() string { return filepath.Join(p.State, "xmpp") }
 
+// Database is the folder of the Call Bridges' replicated store.
+func (p Paths) Database() string { return filepath.Join(p.State, "database") }
+
 // Log holds syslog, audit and, in a folder of its own, the event log.
 func (p Paths) Log() string { return filepath.Join(p.State, "log") }
 
 // Events is the event log.
 func (p Paths) Events() string { return filepath.Join(p.Log(), "events", "events") }
 
-// Socket is the control socket of a service: init, network, xmpp, eventlog or
-// callbridge.
+// Socket is the control socket of a service: init, network, xmpp, eventlog,
+// callbridge, database or webadmin.
 func (p Paths) Socket(service string) string { return filepath.Join(p.Run, service+".sock") }

@@ -12,8 +12,7 @@ const (
 	LinkTrust Code = "link-trust"
 	// LinkEnabled: {command} needs the Call Bridge disabled.
 	LinkEnabled Code = "link-enabled"
-	// LinkTest: {failed} of {all} steps of a test have failed; the first for
-	// {detail}.
+	// LinkTest: {failed} of {all} steps of the test {command} have failed.
 	LinkTest Code = "link-test"
 )
 
@@ -23,5 +22,5 @@ var callbridge = map[Code]string{
 	LinkServer:  "'{server}' is not the address of a server; give a name or an address, with :<port> where it is not 5223, as in 'callbridge xmpp server cb1.tptac9.com'",
 	LinkTrust:   "{file} cannot be what XMPP servers are trusted by: {detail}; give their certificates, or their authority's, in one file with 'callbridge trust <bundle>'",
 	LinkEnabled: "the Call Bridge is enabled; type 'callbridge disable' before '{command}'",
-	LinkTest:    "{failed} of {all} steps failed; do what stands beside the first of them, then 'callbridge test' again",
+	LinkTest:    "{failed} of {all} steps failed; do what stands beside the first of them, then '{command}' again",
 }

@@ -4,7 +4,10 @@ package problem
 const (
 	// DirectoryUnset: there is none.
 	DirectoryUnset Code = "directory-unset"
-	// DirectorySetting: {value} cannot be what {field} holds, for {reason}.
+	// DirectoryIncomplete: {missing} is set by {command}, which comes first.
+	DirectoryIncomplete Code = "directory-incomplete"
+	// DirectorySetting: {value} cannot be what {field} holds, for {reason};
+	// {command} sets it.
 	DirectorySetting Code = "directory-setting"
 	// DirectoryUnknown: {host} has no address; what was said is {answers}.
 	DirectoryUnknown Code = "directory-unknown"
@@ -12,6 +15,10 @@ const (
 	DirectoryUnreachable Code = "directory-unreachable"
 	// DirectoryTrust: {file} holds no certificate that can be read.
 	DirectoryTrust Code = "directory-trust"
+	// DirectoryTrustFile: this node has no {file}, which the settings name.
+	DirectoryTrustFile Code = "directory-trust-file"
+	// DirectoryUnknownYet: the settings are not known, since nobody was asked yet.
+	DirectoryUnknownYet Code = "directory-unknown-yet"
 	// DirectoryCertificate: {certificate} of {address} is refused for {reason}; {fix}.
 	DirectoryCertificate Code = "directory-certificate"
 	// DirectoryNoStartTLS: {address} does not do StartTLS, for {reason}.
@@ -35,19 +42,22 @@ const (
 )
 
 var directory = map[Code]string{
-	DirectoryUnset:       "no LDAP server is set; give Address in Configuration > Active Directory",
-	DirectorySetting:     "'{value}' cannot be the directory's {field}: {reason}; correct {field} in Configuration > Active Directory",
-	DirectoryUnknown:     "the LDAP server {host} has no address ({answers}); correct Address, or see 'dns lookup a {host}'",
-	DirectoryUnreachable: "no connection to the LDAP server {address}: {reason}; check Address and Port, that the server runs, and 'ping {host}'",
+	DirectoryUnset:       "no LDAP server is set; run 'callbridge directory address <address>', or give Address in Configuration > Active Directory",
+	DirectoryIncomplete:  "the LDAP server's {missing} is not set; run '{command}', or fill it in in Configuration > Active Directory",
+	DirectorySetting:     "'{value}' cannot be the directory's {field}: {reason}; correct it with '{command}', or in Configuration > Active Directory",
+	DirectoryUnknown:     "the LDAP server {host} has no address ({answers}); see 'dns lookup a {host}', or correct 'callbridge directory address'",
+	DirectoryUnreachable: "no connection to the LDAP server {address}: {reason}; check 'callbridge directory address' and 'port', that the server runs, and 'ping {host}'",
 	DirectoryTrust:       "{file} holds no certificate that can be read; put the authority's certificate, in PEM or DER form, and see 'pki inspect {file}'",
+	DirectoryTrustFile:   "the directory's settings name {file} as trust bundle, and this node has no such file; put {file} here by SFTP, on each node, or name another with 'callbridge directory trust'",
+	DirectoryUnknownYet:  "the directory's settings have not been read from the database yet; see 'database cluster status' if it stays so",
 	DirectoryCertificate: "the certificate {certificate} of the LDAP server {address} {reason}; {fix}",
-	DirectoryNoStartTLS:  "the LDAP server {address} does not do StartTLS ({reason}); set TLS to ldaps and Port to 636, or switch StartTLS on there",
+	DirectoryNoStartTLS:  "the LDAP server {address} does not do StartTLS ({reason}); 'callbridge directory port 636' with 'tls ldaps' may do, or switch StartTLS on there",
 	DirectoryNoTLS:       "no TLS with the LDAP server {address}: {reason}; {other}, or check the server's certificate",
-	DirectoryInsecure:    "the LDAP server {address} wants TLS ({reason}); set TLS to starttls or ldaps in Configuration > Active Directory",
-	DirectoryBind:        "the LDAP server {address} refused the log-in of {username}: {reason}; correct Username and Password in Configuration > Active Directory",
-	DirectoryBase:        "'{base}' is not on the LDAP server {address}: {reason}; correct Base distinguished name in Configuration > Active Directory",
-	DirectoryLimit:       "the LDAP server {address} does not list all users ({reason}); narrow Filter, or raise the limit for the service account there",
-	DirectoryRefused:     "the LDAP server {address} refused {what}: {reason}; check Username and Filter in Configuration > Active Directory",
+	DirectoryInsecure:    "the LDAP server {address} wants TLS ({reason}); use 'callbridge directory tls starttls' or 'tls ldaps'",
+	DirectoryBind:        "the LDAP server {address} refused the log-in of {username}: {reason}; correct 'callbridge directory username' and 'callbridge directory password'",
+	DirectoryBase:        "'{base}' is not on the LDAP server {address}: {reason}; correct 'callbridge directory basedn'",
+	DirectoryLimit:       "the LDAP server {address} does not list all users ({reason}); narrow 'callbridge directory filter', or raise the limit for the service account there",
+	DirectoryRefused:     "the LDAP server {address} refused {what}: {reason}; check 'callbridge directory username' and 'callbridge directory filter'",
 	DirectorySilent:      "the LDAP server {address} gave no answer to {what}; check its load and the way to it with 'ping'",
-	DirectoryAmbiguous:   "two entries of the LDAP server are user {user}, {one} and {other}; narrow Filter, or give one another name there",
+	DirectoryAmbiguous:   "two entries of the LDAP server are user {user}, {one} and {other}; narrow 'callbridge directory filter', or give one another name there",
 }

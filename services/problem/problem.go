@@ -61,7 +61,7 @@ func CodeOf(err error) Code {
 
 // texts has a row for each code, from the family files of this package. A
 // {name} stands for a value.
-var texts = join(general, xmpp, cluster, callbridge, directory, network, pki, files, accounts, console, system, eventlog, diagnosis, webadmin)
+var texts = join(general, xmpp, cluster, callbridge, directory, network, pki, files, accounts, console, system, eventlog, diagnosis, webadmin, database)
 
 // Text is what a person reads of err: one line, what is wrong and the fix.
 func Text(err error) string {

@@ -21,8 +21,8 @@ const (
 	FieldMissing Code = "field-missing"
 	// SecretsDiffer: the secret and its confirmation.
 	SecretsDiffer Code = "secrets-differ"
-	// BridgeServer: {server} is not where a Call Bridge can connect to.
-	BridgeServer Code = "bridge-server"
+	// PasswordAgain: the LDAP server is another, or is reached in another way.
+	PasswordAgain Code = "password-again"
 	// CallBridgeOff: the form is filled in, and the Call Bridge is disabled.
 	CallBridgeOff Code = "callbridge-off"
 )
@@ -38,6 +38,6 @@ var webadmin = map[Code]string{
 	PageUnknown:        "there is no page {page}; choose one from the menu",
 	FieldMissing:       "'{field}' is empty; fill it in",
 	SecretsDiffer:      "'Shared secret' and 'Confirm shared secret' are not the same; type both again",
-	BridgeServer:       "'{server}' cannot be the server address; give a name or an address, with or without a port, as in cb1.tptac9.com:5223, or leave it empty to find servers by DNS",
+	PasswordAgain:      "the password is not sent to another server, or in another way, unawares; type it again below 'Password'",
 	CallBridgeOff:      "the Call Bridge is disabled and does not connect; run 'callbridge enable' on the console",
 }
