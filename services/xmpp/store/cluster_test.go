@@ -218,7 +218,7 @@ func TestGroupApplies(t *testing.T) {
 				t.Errorf("Pending(ada) on %s = %d, %v; want 1", n.addr, c, err)
 			}
 			st := n.State()
-			if st.LeaderID != l.State().ID || st.LeaderAddr != l.addr || len(st.Members) != 3 || time.Since(st.Contact) > time.Second {
+			if st.LeaderID != l.State().ID || st.LeaderAddr != l.addr || len(st.Members) != 3 || time.Since(st.Contact) > 10*time.Second {
 				t.Errorf("State() on %s = %+v", n.addr, st)
 			}
 		}
@@ -576,11 +576,17 @@ func TestMessagePutOnce(t *testing.T) {
 			t.Errorf("put %d of %x = %+v; want again %v", tt.seq, tt.id, res, tt.again)
 		}
 	}
+	if m, ok, err := s.Session(id); m != (SessionMark{id, 3, 4, stamp}) || !ok || err != nil {
+		t.Errorf("Session = %+v, %v, %v; want 3 to 4", m, ok, err)
+	}
+	if m, ok, err := s.Session(link.SessionID{7}); ok || err != nil {
+		t.Errorf("Session of a stranger = %+v, %v, %v; want none", m, ok, err)
+	}
 	if refused(t, s, &MessagePut{Session: id, Seq: 9, Account: "eve"}) == nil || put(id, 9).Again {
 		t.Error("a refused message counts as put")
 	}
 	ms, err := s.Sessions()
-	if diff := cmp.Diff([]SessionMark{{id, 9, stamp}, {other, 2, stamp}}, ms); diff != "" || err != nil {
+	if diff := cmp.Diff([]SessionMark{{id, 9, 9, stamp}, {other, 2, 2, stamp}}, ms); diff != "" || err != nil {
 		t.Errorf("Sessions: %v\n%s", err, diff)
 	}
 	apply(t, s, &SessionEnd{IDs: []link.SessionID{id, {9}}})

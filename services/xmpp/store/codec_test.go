@@ -26,6 +26,9 @@ var allOps = []Op{
 	&MessagePut{Session: link.SessionID{1, 2}, Seq: 300, Account: "ada", Stamp: time.UnixMilli(1).UTC(), Stanza: []byte("<message/>")},
 	&SessionEnd{IDs: []link.SessionID{{1}, {2}}},
 	&ClusterSet{Cluster{ID: "c", Domain: "x", SaltKey: []byte{1}}},
+	&RecordPut{Table: "bridges", Records: []Record{{"cb1", []byte("{}")}, {"cb2", []byte("[]")}}},
+	&RecordDelete{Table: "bridges", Keys: []string{"cb1", "cb2"}},
+	&RecordSwap{Table: "directory", Key: "settings", Old: []byte("{}"), Value: []byte("[]")},
 }
 
 func TestEntryRoundTrip(t *testing.T) {

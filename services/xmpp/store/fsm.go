@@ -54,9 +54,11 @@ type machine struct {
 	// advanced, where somebody waits, is closed when at has moved.
 	advanced chan struct{}
 
-	// names are the accounts, for readers that must not wait for a flush.
-	namesMu sync.RWMutex
-	names   map[string]struct{}
+	// names are the accounts, for readers that must not wait for a flush; true
+	// are those whose passwords are kept elsewhere, which are as many.
+	namesMu   sync.RWMutex
+	names     map[string]bool
+	elsewhere int
 }
 
 // position is how far the machine has come.
@@ -139,13 +141,16 @@ func (m *machine) begin() error {
 }
 
 func (m *machine) loadNames() error {
-	names := map[string]struct{}{}
-	err := m.t.accounts.ForEach(func(k, _ []byte) error {
-		names[string(k)] = struct{}{}
+	names, elsewhere := map[string]bool{}, 0
+	err := m.t.accounts.ForEach(func(k, v []byte) error {
+		names[string(k)] = string(v) == Elsewhere
+		if names[string(k)] {
+			elsewhere++
+		}
 		return nil
 	})
 	m.namesMu.Lock()
-	m.names = names
+	m.names, m.elsewhere = names, elsewhere
 	m.namesMu.Unlock()
 	return err
 }
@@ -272,18 +277,20 @@ func (m *machine) applyOp(op Op) (res Result, err error) {
 	switch o := op.(type) {
 	case *AccountAdd:
 		if res, err = m.t.accountAdd(o); err == nil && res.Err == nil {
-			m.name(o.Name, true)
+			m.name(o.Name, true, o.Verifiers)
 		}
 	case *AccountSet:
-		res, err = m.t.accountSet(o)
+		if res, err = m.t.accountSet(o); err == nil && res.Err == nil {
+			m.name(o.Name, true, o.Verifiers)
+		}
 	case *AccountDel:
 		if res, err = m.t.accountDel(o); err == nil && res.Err == nil {
-			m.name(o.Name, false)
+			m.name(o.Name, false, nil)
 		}
 	case *AccountImport:
 		if res, err = m.t.accountImport(o); err == nil && res.Err == nil {
 			for i := range o.Accounts {
-				m.name(o.Accounts[i].Name, true)
+				m.name(o.Accounts[i].Name, true, o.Accounts[i].Verifiers)
 			}
 		}
 	case *BridgeAdd:
@@ -302,19 +309,32 @@ func (m *machine) applyOp(op Op) (res Result, err error) {
 		err = m.t.sessionEnd(o)
 	case *ClusterSet:
 		err = m.t.clusterSet(o)
+	case *RecordPut:
+		res, err = m.t.recordPut(o)
+	case *RecordDelete:
+		res, err = m.t.recordDelete(o)
+	case *RecordSwap:
+		res, err = m.t.recordSwap(o)
 	case *Delivered:
 		res, err = m.t.delivered(o)
 	}
 	return res, err
 }
 
-func (m *machine) name(name string, there bool) {
+// name notes that an account has changed: it has these verifiers, or is gone.
+func (m *machine) name(name string, there bool, verifiers []byte) {
 	m.namesMu.Lock()
 	defer m.namesMu.Unlock()
-	if there {
-		m.names[name] = struct{}{}
-	} else {
+	if m.names[name] {
+		m.elsewhere--
+	}
+	if !there {
 		delete(m.names, name)
+		return
+	}
+	m.names[name] = string(verifiers) == Elsewhere
+	if m.names[name] {
+		m.elsewhere++
 	}
 }
 

@@ -34,6 +34,9 @@ const (
 	opMessagePutOnce
 	opSessionEnd
 	opClusterSet
+	opRecordPut
+	opRecordDelete
+	opRecordSwap
 )
 
 // newOp makes the empty op of a code, nil for one that is not known.
@@ -67,6 +70,12 @@ func newOp(c opCode) Op {
 		return &SessionEnd{}
 	case opClusterSet:
 		return &ClusterSet{}
+	case opRecordPut:
+		return &RecordPut{}
+	case opRecordDelete:
+		return &RecordDelete{}
+	case opRecordSwap:
+		return &RecordSwap{}
 	}
 	return nil
 }

@@ -12,11 +12,18 @@ func (s *Store) Account(name string) bool {
 	return ok
 }
 
+// Elsewhere is how many accounts have their passwords elsewhere. It never waits.
+func (s *Store) Elsewhere() int {
+	s.m.namesMu.RLock()
+	defer s.m.namesMu.RUnlock()
+	return s.m.elsewhere
+}
+
 // Accounts returns all accounts, ordered by name.
 func (s *Store) Accounts() (as []Account, err error) {
 	err = s.m.view(func(t *tables) error {
-		return t.accounts.ForEach(func(k, _ []byte) error {
-			as = append(as, Account{Name: string(k), Pending: int(number(t.pending.Get(k)))})
+		return t.accounts.ForEach(func(k, v []byte) error {
+			as = append(as, Account{Name: string(k), Pending: int(number(t.pending.Get(k))), Elsewhere: string(v) == Elsewhere})
 			return nil
 		})
 	})

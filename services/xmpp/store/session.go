@@ -8,8 +8,10 @@ import (
 
 // SessionMark is how far a session's numbered messages have come.
 type SessionMark struct {
-	ID  link.SessionID
-	Seq uint64
+	ID link.SessionID
+	// Seq is the last, and all numbers from From on were put: none between
+	// them was of another stanza.
+	From, Seq uint64
 	// Stamp of the last message put.
 	Stamp time.Time
 }
@@ -20,33 +22,58 @@ func (t *tables) messagePutOnce(o *MessagePut, last *link.Item) (Result, error) 
 	if o.Seq == 0 {
 		return t.messagePut(o, last)
 	}
-	if b := t.sessions.Get(o.Session[:]); b != nil {
-		m, ok := decodeMark(b)
-		if !ok {
-			return Result{}, ErrRecord
-		}
-		if o.Seq <= m.Seq {
-			return Result{Again: true}, nil
-		}
+	m, there, err := t.mark(o.Session)
+	if err != nil {
+		return Result{}, err
+	}
+	if there && o.Seq <= m.Seq {
+		return Result{Again: true}, nil
 	}
 	res, err := t.messagePut(o, last)
 	if err != nil || res.Err != nil {
 		return res, err
 	}
-	return res, t.sessions.Put(o.Session[:], encodeMark(o.Seq, o.Stamp))
+	if !there || o.Seq != m.Seq+1 {
+		m.From = o.Seq
+	}
+	return res, t.sessions.Put(o.Session[:], encodeMark(SessionMark{From: m.From, Seq: o.Seq, Stamp: o.Stamp}))
 }
 
-func encodeMark(seq uint64, stamp time.Time) []byte {
-	e := encoder{b: make([]byte, 0, 16)}
-	e.uint(seq)
-	e.time(stamp)
+func (t *tables) mark(id link.SessionID) (m SessionMark, there bool, err error) {
+	b := t.sessions.Get(id[:])
+	if b == nil {
+		return m, false, nil
+	}
+	m, ok := decodeMark(b)
+	if !ok {
+		return m, false, ErrRecord
+	}
+	m.ID = id
+	return m, true, nil
+}
+
+func encodeMark(m SessionMark) []byte {
+	e := encoder{b: make([]byte, 0, 24)}
+	e.uint(m.Seq)
+	e.time(m.Stamp)
+	e.uint(m.From)
 	return e.b
 }
 
 func decodeMark(b []byte) (m SessionMark, ok bool) {
 	d := decoder{b: b}
 	m.Seq, m.Stamp = d.uint(), d.time()
+	m.From = d.uint()
 	return m, !d.bad
+}
+
+// Session returns the mark of one session; false where it has none.
+func (s *Store) Session(id link.SessionID) (m SessionMark, ok bool, err error) {
+	err = s.m.view(func(t *tables) error {
+		m, ok, err = t.mark(id)
+		return err
+	})
+	return m, ok, err
 }
 
 func (t *tables) sessionEnd(o *SessionEnd) error {

@@ -1,5 +1,7 @@
 package store
 
+//lint:file-ignore SA1019 the deprecated field is free for the identity, as Raft does not read it any more
+
 import (
 	"errors"
 	"os"

@@ -33,6 +33,8 @@ type tables struct {
 	pending *bbolt.Bucket
 	// sessions: SessionID → number and stamp of its last message put.
 	sessions *bbolt.Bucket
+	// records: table, key → value, of whoever keeps records of its own.
+	records *bbolt.Bucket
 }
 
 // Keys of the bucket meta.
@@ -58,7 +60,7 @@ func tablesOf(tx *bbolt.Tx) (*tables, error) {
 	}{
 		{"meta", &t.meta}, {"accounts", &t.accounts}, {"bridges", &t.bridges}, {"roster", &t.roster},
 		{"versions", &t.versions}, {"inbox", &t.inbox}, {"pending", &t.pending},
-		{"sessions", &t.sessions},
+		{"sessions", &t.sessions}, {"records", &t.records},
 	} {
 		if *b.at = tx.Bucket([]byte(b.name)); *b.at != nil || !tx.Writable() {
 			continue
