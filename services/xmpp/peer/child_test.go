@@ -39,7 +39,7 @@ func runChild(text string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
 	n := New(Config{}, Deps{
-		Identity: func() (Identity, error) { return Identity{&cert, trust, testDomain}, nil },
+		Identity: func() (Identity, error) { return Identity{Certificate: &cert, Trust: trust, Domain: testDomain}, nil },
 		Self:     func() Hello { return Hello{ID: c.ID, Address: l.Addr().String()} },
 		Log:      slog.New(slog.DiscardHandler),
 	})

@@ -58,7 +58,7 @@ func (n *Net) dial(ctx context.Context, addr, kind, to string) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: own certificate: %w", addr, err)
 	}
-	if id.Certificate == nil {
+	if id.shown() == nil {
 		return nil, fmt.Errorf("dial %s: this node has no certificate", addr)
 	}
 	target := addr
@@ -140,12 +140,12 @@ func clientTLS(id Identity, addr string) *tls.Config {
 		InsecureSkipVerify:          true,
 		// Whatever authorities a server might ask for: it shows the one that
 		// it has, and the other says what it makes of it.
-		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return id.Certificate, nil },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return id.shown(), nil },
 		VerifyConnection: func(s tls.ConnectionState) error {
 			if s.NegotiatedProtocol != ALPN {
 				return errNoPeer
 			}
-			err := id.Trust.Check(s.PeerCertificates, id.Domain, time.Now())
+			err := id.check(s.PeerCertificates, true, time.Now())
 			if d, ok := errors.AsType[*Distrust](err); ok {
 				d.Of = addr
 			}
@@ -241,7 +241,7 @@ func alertText(alert error, addr string, id Identity) error {
 }
 
 func ownName(id Identity) string {
-	leaf := id.Certificate.Leaf
+	leaf := id.shown().Leaf
 	if leaf == nil {
 		return "(unknown)"
 	}

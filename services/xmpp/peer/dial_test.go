@@ -181,7 +181,7 @@ func TestStrangers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(5 * time.Second))
+	c.SetDeadline(time.Now().Add(30 * time.Second))
 	var a answer
 	if err := readFrame(c, maxOpening, &a); err != nil || a.Untrusted != "is not in its trust bundle" || a.Hello != nil {
 		t.Errorf("answer = %+v, %v; want why", a, err)

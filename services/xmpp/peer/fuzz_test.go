@@ -112,6 +112,9 @@ func TestHelloCheck(t *testing.T) {
 		{"no ID", func(h *Hello) { h.ID = "" }, false},
 		{"address without a port", func(h *Hello) { h.Address = "10.0.0.1" }, false},
 		{"control character", func(h *Hello) { h.Version = "1\x1b[31m" }, false},
+		{"components", func(h *Hello) { h.Components = make([]string, MaxComponents) }, true},
+		{"many components", func(h *Hello) { h.Components = make([]string, MaxComponents+1) }, false},
+		{"component with a control character", func(h *Hello) { h.Components = []string{"cb1\n"} }, false},
 		{"long", func(h *Hello) { h.Cluster = string(make([]byte, 300)) }, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -161,7 +161,7 @@ func (n *node) serve(wg *sync.WaitGroup, l net.Listener) {
 			}
 			wg.Go(func() {
 				s := tls.Server(c, n.ServerTLS())
-				s.SetDeadline(time.Now().Add(3 * time.Second))
+				s.SetDeadline(time.Now().Add(30 * time.Second))
 				if err := s.Handshake(); err != nil {
 					c.Close()
 					return
@@ -184,9 +184,9 @@ func (w testWriter) Write(p []byte) (int, error) {
 // await waits for a condition.
 func await(t testing.TB, what string, f func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !f(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); !f(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not after 10 s", what)
+			t.Fatalf("%s: not after 30 s", what)
 		}
 	}
 }

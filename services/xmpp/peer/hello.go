@@ -29,11 +29,21 @@ type Hello struct {
 	LeaderID  string    `json:"leader_id,omitempty"`
 	// LeaderAge is how long ago the node last heard of that leader.
 	LeaderAge time.Duration `json:"leader_age,omitempty"`
+	// Sessions is the number of clients that are connected to the node,
+	// Components the domains of components that are, the first of them.
+	Sessions   int      `json:"sessions,omitempty"`
+	Components []string `json:"components,omitempty"`
 }
+
+// MaxComponents is how many a Hello names at most: it fits a frame.
+const MaxComponents = 20
 
 // check keeps out what could not be shown or dialed.
 func (h *Hello) check() error {
-	for _, f := range []string{h.ID, h.Address, h.Version, h.Cluster, h.Domain, h.LeaderID} {
+	if len(h.Components) > MaxComponents {
+		return fmt.Errorf("hello of %d components: %w", len(h.Components), errFrame)
+	}
+	for _, f := range append([]string{h.ID, h.Address, h.Version, h.Cluster, h.Domain, h.LeaderID}, h.Components...) {
 		if len(f) > 256 || strings.ContainsFunc(f, func(r rune) bool { return !unicode.IsPrint(r) }) {
 			return fmt.Errorf("hello: %w", errFrame)
 		}

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -23,6 +24,31 @@ type Identity struct {
 	Trust       Trust
 	// Domain is the XMPP domain.
 	Domain string
+	// Client, unless nil, is what this node shows where it dials, in place of
+	// Certificate; nodes are then told from others by ClientName, which is
+	// what the certificate of a dialer has to name, while that of one that
+	// is dialed need only be of an authority in Trust.
+	Client     *tls.Certificate
+	ClientName string
+}
+
+// shown is what this node shows where it dials.
+func (id Identity) shown() *tls.Certificate {
+	if id.Client != nil {
+		return id.Client
+	}
+	return id.Certificate
+}
+
+// check is Trust.Check of a node that was dialed, or has dialed.
+func (id Identity) check(chain []*x509.Certificate, dialed bool, now time.Time) error {
+	switch {
+	case id.Client == nil:
+		return id.Trust.Check(chain, id.Domain, now)
+	case dialed:
+		return id.Trust.checkServer(chain, now)
+	}
+	return id.Trust.CheckClient(chain, id.ClientName, now)
 }
 
 // Config has the times; zero is the default.
@@ -185,7 +211,7 @@ func (n *Net) review() {
 		if c.checked.Load() == now {
 			continue
 		}
-		if err := id.Trust.Check(c.chain, id.Domain, time.Now()); err != nil && id.Trust.Check(c.chain, id.Domain, c.since) != nil {
+		if err := id.check(c.chain, c.dialed, time.Now()); err != nil && id.check(c.chain, c.dialed, c.since) != nil {
 			n.log.Warn("connection closed, the trust bundle has changed", "addr", c.addr, "kind", c.kind, "err", err)
 			c.abort()
 			continue

@@ -160,12 +160,15 @@ func proxied(t *testing.T) (a, b *node, pa, pb *proxy) {
 	return a, b, pa, pb
 }
 
-// within fails where what took longer.
+// busy is by how much a machine may be slower that does other things.
+const busy = 10
+
+// within fails where what took much longer than it does on a machine of its own.
 func within(t *testing.T, what string, d time.Duration, f func() bool) {
 	t.Helper()
 	start := time.Now()
 	await(t, what, f)
-	if took := time.Since(start); took > d {
+	if took := time.Since(start); took > busy*d {
 		t.Errorf("%s: after %v; want at most %v", what, took, d)
 	} else {
 		t.Logf("%s: after %v", what, took.Round(time.Millisecond))

@@ -64,7 +64,7 @@ func (n *Net) accept(t *tls.Conn) error {
 	if s.NegotiatedProtocol != ALPN {
 		return errors.New("not a node's connection")
 	}
-	if err := id.Trust.Check(s.PeerCertificates, id.Domain, time.Now()); err != nil {
+	if err := id.check(s.PeerCertificates, false, time.Now()); err != nil {
 		d, ok := errors.AsType[*Distrust](err)
 		if ok {
 			d.Of = hostOf(t)

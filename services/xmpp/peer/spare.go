@@ -69,7 +69,7 @@ func (m *member) dropSpares() {
 func (n *Net) takeSpare(addr string, id Identity) *conn {
 	for {
 		c := n.popSpare(addr)
-		if c == nil || c.quiet() && id.Trust.Check(c.chain, id.Domain, c.since) == nil {
+		if c == nil || c.quiet() && id.check(c.chain, true, c.since) == nil {
 			return c
 		}
 		c.abort()
@@ -124,7 +124,7 @@ func (n *Net) serveSpare(_ context.Context, c *conn) {
 	c.SetDeadline(time.Now().Add(n.cfg.Wait))
 	id, err := n.deps.Identity()
 	if err == nil {
-		err = id.Trust.Check(c.chain, id.Domain, c.since)
+		err = id.check(c.chain, false, c.since)
 	}
 	n.forget(c)
 	if err == nil {

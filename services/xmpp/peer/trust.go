@@ -94,6 +94,31 @@ func (t Trust) Expires() time.Time {
 // trusted: a *Distrust. Extended key usages do not count, as server
 // certificates often lack clientAuth, and every node is both.
 func (t Trust) Check(chain []*x509.Certificate, domain string, now time.Time) error {
+	return t.check(chain, now, func(leaf *x509.Certificate) string {
+		if names(leaf, domain) {
+			return ""
+		}
+		return fmt.Sprintf("is of an authority in the trust bundle, but names %s and not the XMPP domain %s; it would have to be in the bundle itself",
+			namesOf(leaf), domain)
+	})
+}
+
+// checkServer is Check of one that was dialed, whatever its certificate names.
+func (t Trust) checkServer(chain []*x509.Certificate, now time.Time) error {
+	return t.check(chain, now, func(*x509.Certificate) string { return "" })
+}
+
+// CheckClient is Check of one that has dialed and has to bear name.
+func (t Trust) CheckClient(chain []*x509.Certificate, name string, now time.Time) error {
+	if err := t.check(chain, now, func(*x509.Certificate) string { return "" }); err != nil || names(chain[0], name) {
+		return err
+	}
+	return &Distrust{Certificate: nameOf(chain[0]), Reason: fmt.Sprintf("names %s and not %s, as that of a client must", namesOf(chain[0]), name)}
+}
+
+// check asks named, of a certificate whose authority is in the bundle, for why
+// it is refused all the same.
+func (t Trust) check(chain []*x509.Certificate, now time.Time, named func(leaf *x509.Certificate) string) error {
 	if len(chain) == 0 {
 		return &Distrust{Certificate: "(none)", Reason: "was not shown"}
 	}
@@ -122,9 +147,8 @@ func (t Trust) Check(chain []*x509.Certificate, domain string, now time.Time) er
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: t.roots, Intermediates: between, CurrentTime: now,
 		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}})
 	if err == nil {
-		if !names(leaf, domain) {
-			return distrust("is of an authority in the trust bundle, but names %s and not the XMPP domain %s; it would have to be in the bundle itself",
-				namesOf(leaf), domain)
+		if reason := named(leaf); reason != "" {
+			return distrust("%s", reason)
 		}
 		return nil
 	}
