@@ -60,12 +60,28 @@ type Open struct {
 	Resource string
 }
 
+// HoldTime is how long a component that has lost its connection is waited for.
+const HoldTime = 30 * time.Second
+
+// Keep is how long a session waits for its peer after Detach, 0 not at all. A
+// client's does as Enable has it; a component's always does: what it is sent
+// meanwhile is for the next connection of the same component.
+func Keep(k Kind, enabled bool, en Enable) time.Duration {
+	switch {
+	case k == Component:
+		return HoldTime
+	case enabled:
+		return en.Keep
+	}
+	return 0
+}
+
 // Enable begins XEP-0198 on a session.
 type Enable struct {
 	// In and Out are the numbers of the last stanza sent and of the last
 	// delivery before it; they are not counted.
 	In, Out uint64
-	// Keep is how long the session waits for its client after Detach; 0 is
+	// Keep is how long a client's session waits for it after Detach; 0 is
 	// not at all.
 	Keep time.Duration
 }
@@ -109,8 +125,9 @@ type Session struct {
 // for those that return an error.
 type Leader interface {
 	// Open binds and returns the full JID (a component's: its domain). An
-	// older session of the same resource is ended with conflict. The error
-	// is a *Refusal where the peer is to be told why.
+	// older session of the same resource is ended with conflict; what an
+	// older one of the same component has not been Delivered is the new
+	// one's. The error is a *Refusal where the peer is to be told why.
 	Open(ctx context.Context, o Open, e Edge) (jid.JID, error)
 	// Enable begins XEP-0198.
 	Enable(ref Ref, en Enable)
@@ -129,11 +146,11 @@ type Leader interface {
 	// acknowledged them (XEP-0198) or, where it does not, they were written.
 	Delivered(ref Ref, n uint64)
 	// Detach says that the connection is gone without the stream's end. The
-	// session stays available and waits as long as Enable has it, then it is
+	// session stays available and waits as long as Keep has it, then it is
 	// closed.
 	Detach(ref Ref)
 	// Close ends a session; what was not Delivered goes back to be routed
-	// anew. Where the peer sent no unavailable presence the leader does.
+	// anew, or, a component's, to its senders. Where the peer sent no unavailable presence the leader does.
 	Close(ref Ref)
 }
 

@@ -251,7 +251,7 @@ func (r *Relay) Detach(ref link.Ref) {
 // detach has the caller hold mu.
 func (r *Relay) detach(s *session) {
 	m := message{kind: kDetach, ref: s.Ref}
-	if !s.resumable() {
+	if s.keep() == 0 {
 		r.part(s, m)
 		return
 	}

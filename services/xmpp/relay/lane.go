@@ -287,7 +287,7 @@ func (r *Relay) apply(m *message) error {
 	case m.kind == kEnd:
 		if s != nil {
 			delete(r.sessions, m.ref.ID)
-			if m.text == conflict && s.resumable() {
+			if m.text == conflict && s.keep() > 0 {
 				s.Detached, s.moved, s.sent = true, time.Now(), nil
 				r.moved[m.ref.ID] = s
 			}

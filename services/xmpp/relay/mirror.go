@@ -277,7 +277,7 @@ func (h *held) take(m *message, now time.Time) error {
 	case kDetach:
 		s.Detached = true
 	case kEnd, kClose:
-		if k == kEnd && m.text == conflict && s.resumable() {
+		if k == kEnd && m.text == conflict && s.keep() > 0 {
 			s.moved = now
 			break
 		}

@@ -222,7 +222,7 @@ func (w *world) enabled(ref link.Ref) (ok bool) {
 	w.mu.Lock()
 	chief := w.chief
 	w.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	chief.do(ctx, func() {
 		s := chief.sessions[ref.ID]

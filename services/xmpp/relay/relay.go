@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -253,19 +254,21 @@ func (r *Relay) Moved(ctx context.Context, then time.Time) error {
 	}
 }
 
-// Sessions counts those that are connected to this node.
-func (r *Relay) Sessions() (clients, components int) {
+// Sessions are those that are connected to this node: how many clients, and the
+// domains of the components, in order.
+func (r *Relay) Sessions() (clients int, components []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.sessions {
 		switch {
 		case s.Detached:
 		case s.Kind == link.Component:
-			components++
+			components = append(components, s.JID.Domain())
 		default:
 			clients++
 		}
 	}
+	slices.Sort(components)
 	return clients, components
 }
 
@@ -302,11 +305,11 @@ func (r *Relay) sweep(now time.Time) {
 		s.forget(now, r.cfg.Retain)
 		switch waits := now.Sub(s.detached); {
 		case !s.Detached:
-		case s.orphan && !s.resumable():
+		case s.orphan && s.keep() == 0:
 			if waits > r.cfg.Grace {
 				r.part(s, message{kind: kClose, ref: s.Ref})
 			}
-		case waits > s.Enable.Keep+expiry:
+		case waits > s.keep()+expiry:
 			delete(r.sessions, id)
 			r.record(message{kind: kClose, ref: s.Ref})
 		}

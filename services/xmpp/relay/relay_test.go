@@ -24,8 +24,8 @@ func TestSingleNode(t *testing.T) {
 			bob.send("ada")
 		}
 		w.done(ada, bob)
-		if clients, components := w.node("a").relay.Sessions(); clients != 2 || components != 0 {
-			t.Errorf("Sessions() = %d, %d; want 2, 0", clients, components)
+		if clients, components := w.node("a").relay.Sessions(); clients != 2 || len(components) != 0 {
+			t.Errorf("Sessions() = %d, %v; want 2, 0", clients, components)
 		}
 		n := w.node("a")
 		if _, err := n.relay.Open(t.Context(), link.Open{Ref: link.Ref{ID: link.SessionID{9}}, JID: mustJID("x@x"), Resource: "refused"}, n); err == nil {

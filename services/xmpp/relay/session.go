@@ -131,7 +131,5 @@ func (s *session) forget(now time.Time, retain time.Duration) {
 // unsettled says that a new leader has to be told what is delivered.
 func (s *session) unsettled() bool { return len(s.Queue) > 0 && s.Queue[0].N <= s.delivered }
 
-// resumable says that the session may wait for its client.
-func (s *session) resumable() bool {
-	return s.Kind == link.Client && s.Enabled && s.Enable.Keep > 0
-}
+// keep is how long the session waits for its peer, 0 not at all.
+func (s *session) keep() time.Duration { return link.Keep(s.Kind, s.Enabled, s.Enable) }

@@ -625,7 +625,7 @@ func (w *world) done(cs ...*client) {
 	}
 	w.wait("deliveries acknowledged", func() bool {
 		waiting := 0
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		chief.do(ctx, func() {
 			for _, c := range cs {

@@ -55,18 +55,19 @@ func (a *absent) waitFor(s *session) {
 // away marks a session that has no connection. It stays available, and its
 // queue grows, until its time is over.
 func (r *Router) away(s *session) {
-	keep := lostGrace
-	if s.resumable() {
-		keep = s.enable.Keep
+	keep := s.keep()
+	if keep == 0 {
+		keep = lostGrace
 	}
 	s.detached, s.until = true, time.Now().Add(keep)
+	r.questions.end(s)
 	r.absent.waitFor(s)
 }
 
 // detach takes an edge's word that a connection is gone.
 func (r *Router) detach(s *session) {
 	switch {
-	case !s.resumable():
+	case s.keep() == 0:
 		r.leave(s)
 	case !s.detached:
 		r.away(s)

@@ -11,7 +11,8 @@ import (
 // lost for a while. Nobody is told.
 func (r *Router) attach(st link.Session, e link.Edge) {
 	s := r.sessions[st.Ref.ID]
-	if condition := r.objection(s, &st); condition != "" {
+	condition, left := r.objection(s, &st)
+	if condition != "" {
 		e.End(st.Ref, condition)
 		return
 	}
@@ -24,6 +25,7 @@ func (r *Router) attach(st link.Session, e link.Edge) {
 	} else if s = r.attachNew(&st, m, e); s == nil {
 		return
 	}
+	r.bequeath(left, s)
 	waiting := r.waiting[st.Ref.ID]
 	delete(r.waiting, st.Ref.ID)
 	for _, q := range waiting {
@@ -35,21 +37,23 @@ func (r *Router) attach(st link.Session, e link.Edge) {
 }
 
 // objection says why a session cannot be attached; s is what is known of it.
-func (r *Router) objection(s *session, st *link.Session) string {
+// Of two sessions of a component the one that stays has what the other has
+// left: left is for the one that is attached.
+func (r *Router) objection(s *session, st *link.Session) (condition string, left [][]byte) {
 	for i, d := range st.Queue {
 		if d.N > st.Last || i > 0 && d.N <= st.Queue[i-1].N {
-			return "internal-server-error"
+			return "internal-server-error", nil
 		}
 	}
 	switch {
 	case !r.mayBe(st.Kind, st.JID):
-		return "not-authorized"
+		return "not-authorized", nil
 	case s != nil && (s.kind != st.Kind || s.jid != st.JID || s.ref.Epoch > st.Ref.Epoch):
-		return "conflict"
+		return "conflict", nil
 	case s != nil:
-		return ""
+		return "", nil
 	case r.absent.over[st.Ref.ID].condition != "":
-		return r.absent.over[st.Ref.ID].condition
+		return r.absent.over[st.Ref.ID].condition, nil
 	}
 	var other *session
 	if st.Kind == link.Component {
@@ -60,18 +64,24 @@ func (r *Router) objection(s *session, st *link.Session) string {
 	// What was opened under this leader is newer; otherwise the one that has
 	// a connection is, or the later.
 	if other != nil && (other.opened || !other.detached && st.Detached) {
-		return "conflict"
+		if st.Kind == link.Component {
+			r.bequeath(unsent(st.Queue), other)
+		}
+		return "conflict", nil
 	}
 	if other != nil {
+		if st.Kind == link.Component {
+			left = other.unsent()
+		}
 		r.end(other, "conflict")
 	}
-	return ""
+	return "", left
 }
 
 func (r *Router) attachNew(st *link.Session, m memo, e link.Edge) *session {
 	s := &session{
 		ref: st.Ref, kind: st.Kind, jid: st.JID, edge: e, origin: st.Last, enabled: st.Enabled, enable: st.Enable,
-		seen: st.Confirmed, seq: st.Confirmed, numbered: true, orphan: st.Detached,
+		seen: st.Confirmed, seq: st.Confirmed, numbered: true, orphan: st.Detached && st.Kind == link.Client,
 	}
 	r.sessions[s.ref.ID] = s
 	if s.kind == link.Component {
@@ -152,7 +162,7 @@ func (r *Router) attachAgain(s *session, st *link.Session, m memo, e link.Edge) 
 	}
 	r.hold(s, st)
 	// A lease of ours has missed no number.
-	s.orphan = st.Detached && (s.orphan || !same)
+	s.orphan = st.Detached && s.kind == link.Client && (s.orphan || !same)
 	for _, d := range s.deliveries() {
 		if d.N > st.Last {
 			e.Deliver(s.ref, d)
@@ -170,7 +180,7 @@ func (r *Router) attachAgain(s *session, st *link.Session, m memo, e link.Edge) 
 }
 
 func (s *session) restore(m memo) {
-	s.presence, s.priority, s.interested, s.directed = m.presence, 0, m.interested, m.directed
+	s.presence, s.priority, s.interested, s.directed, s.offer = m.presence, 0, m.interested, m.directed, m.offer
 	if s.presence != nil {
 		s.priority, _ = priority(s.presence)
 	}

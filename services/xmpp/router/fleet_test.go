@@ -555,7 +555,7 @@ func (fl *fleet) finish(accounts ...string) {
 		if left == 0 {
 			break
 		}
-		if time.Since(begin) > 5*time.Second {
+		if time.Since(begin) > 20*time.Second {
 			fl.t.Errorf("%d messages are not confirmed or wait", left)
 			break
 		}

@@ -35,6 +35,9 @@ func (p *planned) iq() {
 		p.refuse(stanza.BadRequest, "")
 		return
 	}
+	if p.authentication() {
+		return
+	}
 	own := s.kind == link.Client && (to.IsZero() || to == s.jid.Bare())
 	switch {
 	case own && isRosterSet(e):

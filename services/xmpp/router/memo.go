@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"parley/services/xmpp/authenticator"
 	"parley/services/xmpp/jid"
 	"parley/services/xmpp/stanza"
 	"parley/services/xmpp/stream"
@@ -64,6 +65,8 @@ type memo struct {
 	// presence is nil for a resource that is not available.
 	presence *stanza.Element
 	directed map[jid.JID]struct{}
+	// offer is as in session.
+	offer string
 }
 
 // memoVersion is the first byte. A leader that does not know it takes the
@@ -73,13 +76,14 @@ const memoVersion = 1
 const (
 	memoInterested = 1 << iota
 	memoAvailable
+	memoOffer
 )
 
 // errMemo: these bytes are not a memo.
 var errMemo = errors.New("memo not readable")
 
 func (s *session) memo() []byte {
-	return memo{s.lease, s.interested, s.presence, s.directed}.encode()
+	return memo{s.lease, s.interested, s.presence, s.directed, s.offer}.encode()
 }
 
 func (m memo) encode() []byte {
@@ -92,6 +96,10 @@ func (m memo) encode() []byte {
 	if m.presence != nil {
 		b[1] |= memoAvailable
 		b = appendPart(b, m.presence.Append(nil, ""))
+	}
+	if m.offer != "" {
+		b[1] |= memoOffer
+		b = appendPart(b, []byte(m.offer))
 	}
 	for _, to := range slices.SortedFunc(maps.Keys(m.directed), func(a, b jid.JID) int { return strings.Compare(a.String(), b.String()) }) {
 		b = appendPart(b, []byte(to.String()))
@@ -132,6 +140,13 @@ func decodeMemo(b []byte) (m memo, err error) {
 		if _, ok := priority(m.presence); !ok || !m.presence.Is(stanza.NSClient, "presence") || m.presence.Attr("type") != "" {
 			return memo{}, errMemo
 		}
+	}
+	if flags&memoOffer != 0 {
+		p, ok := part()
+		if !ok || authenticator.CheckKey(string(p)) != nil {
+			return memo{}, errMemo
+		}
+		m.offer = string(p)
 	}
 	for len(b) > 0 && len(m.directed) < maxDirected {
 		p, ok := part()

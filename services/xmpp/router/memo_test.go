@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"testing"
 
+	"parley/services/xmpp/authenticator"
 	"parley/services/xmpp/jid"
 	"parley/services/xmpp/stanza"
 )
@@ -21,16 +22,25 @@ func someMemos(t testing.TB) []memo {
 		{},
 		{lease: lease{1, 2}, interested: true},
 		here("ada@example.com/a"),
+		{lease: lease{1, 2}, offer: someKey(t), directed: directed},
 		{lease: lease{1 << 63, 1 << 40}, presence: stanza.New(stanza.NSClient, "presence", "from", "a@b/c").Add(
 			stanza.New(stanza.NSClient, "show").AddText("away"), stanza.New(stanza.NSClient, "priority").AddText("-3"), stanza.New("x", "y", "z", "'")), directed: directed},
 	}
+}
+
+func someKey(t testing.TB) string {
+	k, err := authenticator.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k.Public()
 }
 
 func TestMemoRoundTrip(t *testing.T) {
 	for _, m := range someMemos(t) {
 		b := m.encode()
 		got, err := decodeMemo(b)
-		if err != nil || got.lease != m.lease || got.interested != m.interested || len(got.directed) != len(m.directed) || !bytes.Equal(got.encode(), b) {
+		if err != nil || got.lease != m.lease || got.interested != m.interested || got.offer != m.offer || len(got.directed) != len(m.directed) || !bytes.Equal(got.encode(), b) {
 			t.Errorf("decodeMemo(%q) = %+v, %v; want %+v", b, got, err, m)
 		}
 	}
@@ -50,7 +60,7 @@ func FuzzMemo(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := decodeMemo(b)
 		if err != nil {
-			if m.presence != nil || len(m.directed) > 0 || m.interested {
+			if m.presence != nil || len(m.directed) > 0 || m.interested || m.offer != "" {
 				t.Fatalf("decodeMemo(%q) = %+v, %v", b, m, err)
 			}
 			return

@@ -62,7 +62,11 @@ func (m *memory) apply(op store.Op) store.Result {
 			return store.Result{Err: problem.New(problem.UserUnknown, "name", o.Account)}
 		}
 		m.last++
-		m.marks[o.Session] = store.SessionMark{ID: o.Session, Seq: o.Seq, Stamp: o.Stamp}
+		mark := store.SessionMark{ID: o.Session, From: o.Seq, Seq: o.Seq, Stamp: o.Stamp}
+		if old, ok := m.marks[o.Session]; ok && o.Seq == old.Seq+1 {
+			mark.From = old.From
+		}
+		m.marks[o.Session] = mark
 		m.inbox[o.Account] = append(m.inbox[o.Account], store.Message{Item: m.last, Resource: o.Resource, Stamp: o.Stamp, Stanza: o.Stanza})
 		return store.Result{Item: m.last}
 	case *store.Delivered:
@@ -117,6 +121,13 @@ func (m *memory) Pending(account string) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.inbox[account]), nil
+}
+
+func (m *memory) Session(id link.SessionID) (mark store.SessionMark, ok bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	mark, ok = m.marks[id]
+	return mark, ok, nil
 }
 
 func (m *memory) Sessions() (ms []store.SessionMark, err error) {

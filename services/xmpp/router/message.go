@@ -176,8 +176,10 @@ func (r *Router) passing(s *session, e *stanza.Element, account, resource, kind 
 // itself takes no messages.
 func (r *Router) elsewhere(s *session, e *stanza.Element, domain string) {
 	if c := r.components[domain]; c != nil {
-		r.deliver(c, e)
-		return
+		if b := wire(e); c.takes(len(b)) {
+			r.send(c, 0, b)
+			return
+		}
 	}
 	c, text := r.unreachable(domain)
 	r.reply(s, stanza.ErrorReply(e, c, text))

@@ -89,7 +89,12 @@ func (r *Router) deliver(s *session, e *stanza.Element) { r.send(s, 0, wire(e)) 
 // send numbers a delivery, queues it, and hands it to the session's edge. A
 // session whose queue is full is ended at the end of the batch, when nobody is
 // in the middle of a loop over sessions.
+// What cannot be held for a component is dropped: who tells the sender asks
+// before.
 func (r *Router) send(s *session, item link.Item, b []byte) {
+	if s.kind == link.Component && !s.takes(len(b)) {
+		return
+	}
 	if s.orphan {
 		s.late.add(b)
 		return

@@ -16,7 +16,7 @@ func (r *Router) resume(q *request[link.Session]) {
 		return
 	}
 	defer close(q.done)
-	if s == nil || !s.resumable() || s.jid.Bare() != q.resume.Account.Bare() {
+	if s == nil || s.kind != link.Client || s.keep() == 0 || s.jid.Bare() != q.resume.Account.Bare() {
 		q.err = link.ErrNoSession
 		return
 	}
@@ -37,6 +37,7 @@ func (r *Router) resume(q *request[link.Session]) {
 		return
 	}
 	r.delivered(s, n)
+	r.logged(s)
 	old, edge := s.ref, s.edge
 	// What has waited is in the answer's queue.
 	s.edge = nil
@@ -46,6 +47,20 @@ func (r *Router) resume(q *request[link.Session]) {
 		edge.End(old, "conflict")
 	}
 	q.answer = s.state()
+}
+
+// logged counts as done what the leader before has put in the log and not
+// confirmed any more, so far as nothing else was in between. The client is told
+// so, and sends again only what did not come. It could send all: the store knows
+// the numbers. But not all clients send again in the order of the first time
+// (aioxmpp 0.13 turns it round), and then a number stands for another stanza.
+func (r *Router) logged(s *session) {
+	m, ok, err := r.store.Session(s.ref.ID)
+	if err != nil {
+		r.log.Error("number of a session not readable", "session", s.ref.ID, "err", err)
+	} else if ok && m.From <= s.seq+1 {
+		s.seq = max(s.seq, m.Seq)
+	}
 }
 
 // covered returns the delivery that h, modulo 2^32 and counted from Enable,

@@ -26,6 +26,7 @@ type Store interface {
 	Inbox(account string, after link.Item, limit int) ([]store.Message, error)
 	Pending(account string) (int, error)
 	Sessions() ([]store.SessionMark, error)
+	Session(id link.SessionID) (store.SessionMark, bool, error)
 }
 
 // Config of a Router.
@@ -79,6 +80,8 @@ type Router struct {
 	ended numbers
 	settling
 	absent absent
+
+	questions questions
 }
 
 var _ link.Announcer = (*Router)(nil)

@@ -40,8 +40,8 @@ type session struct {
 	// detached: it has no connection, and is closed at until.
 	detached bool
 	until    time.Time
-	// orphan: it was attached without a connection, maybe from a mirror that
-	// has not heard of its client's last deliveries. Numbers given now could be
+	// orphan: a client's was attached without a connection, maybe from a mirror
+	// that has not heard of its client's last deliveries. Numbers given now could be
 	// theirs, and a count of the client would cover the wrong stanzas; so there
 	// are none until the client or its own edge says where it is.
 	orphan bool
@@ -58,6 +58,8 @@ type session struct {
 	priority int
 	// interested resources get roster pushes (RFC 6121 §2.2).
 	interested bool
+	// offer is a component's key for passwords, "" where it checks none.
+	offer string
 	// directed are those that got presence without a subscription.
 	directed map[jid.JID]struct{}
 
@@ -75,10 +77,9 @@ type session struct {
 	window
 }
 
-// resumable says that the session waits for its client when it is detached.
-func (s *session) resumable() bool {
-	return s.kind == link.Client && s.enabled && s.enable.Keep > 0
-}
+// keep is how long the session waits for its peer when it is detached, 0 not at
+// all.
+func (s *session) keep() time.Duration { return link.Keep(s.kind, s.enabled, s.enable) }
 
 // state is all that another has to know of the session.
 func (s *session) state() link.Session {
@@ -156,36 +157,41 @@ func (r *Router) open(q *request[jid.JID]) {
 	defer close(q.done)
 	o := q.open
 	s := &session{ref: o.Ref, kind: o.Kind, jid: o.JID, edge: q.edge, opened: true, directed: map[jid.JID]struct{}{}}
+	var left [][]byte
 	if r.sessions[o.Ref.ID] != nil {
 		q.err = &link.Refusal{Condition: stanza.Conflict}
 	} else if o.Kind == link.Component {
-		q.err = r.openComponent(s)
+		left, q.err = r.openComponent(s)
 	} else {
 		q.err = r.openClient(s, o.Resource)
 	}
 	if q.err == nil {
 		r.sessions[o.Ref.ID] = s
 		r.lend(s)
+		r.bequeath(left, s)
 		q.answer = s.jid
 	}
 }
 
-func (r *Router) openComponent(s *session) error {
+// openComponent binds a component; left is what an older connection of it has
+// not got.
+func (r *Router) openComponent(s *session) (left [][]byte, err error) {
 	name, ok := r.componentName(s.jid.Domain())
 	if !ok || s.jid.Local() != "" {
-		return &link.Refusal{Condition: stanza.NotAuthorized}
+		return nil, &link.Refusal{Condition: stanza.NotAuthorized}
 	}
 	if _, ok, err := r.store.CallBridge(name); err != nil {
-		return err
+		return nil, err
 	} else if !ok {
-		return &link.Refusal{Condition: stanza.NotAuthorized}
+		return nil, &link.Refusal{Condition: stanza.NotAuthorized}
 	}
 	if old := r.components[s.jid.Domain()]; old != nil {
+		left = old.unsent()
 		r.end(old, "conflict")
 	}
 	s.jid = s.jid.Bare()
 	r.components[s.jid.Domain()] = s
-	return nil
+	return left, nil
 }
 
 func (r *Router) openClient(s *session, resource string) error {
@@ -262,8 +268,12 @@ func (r *Router) leave(s *session) {
 		r.ended.add(s.ref.ID)
 	}
 	if s.kind == link.Component {
+		r.questions.end(s)
 		if r.components[s.jid.Domain()] == s {
 			delete(r.components, s.jid.Domain())
+		}
+		for _, b := range s.unsent() {
+			r.bounce(s.jid.Domain(), b)
 		}
 		return
 	}

@@ -1,0 +1,90 @@
+package router
+
+import (
+	"parley/services/xmpp/jid"
+	"parley/services/xmpp/link"
+	"parley/services/xmpp/stanza"
+	"parley/services/xmpp/stream"
+)
+
+// A component whose connection is lost keeps its session for link.HoldTime, as
+// a client does that may resume: what it is sent waits in the queue, of which
+// its relay has a copy, so another leader has it as well. It does not resume: it
+// connects anew, anywhere, and the new session is given what the old one has
+// left. If it does not come, the senders are told.
+
+// Bounds of what waits for a component that is away; more is refused.
+const (
+	maxHeld      = 1024
+	maxHeldBytes = 1 << 20
+)
+
+// takes says whether a component is there for a stanza of n bytes, or it can
+// be held.
+func (s *session) takes(n int) bool {
+	return !s.detached || len(s.deliveries()) < maxHeld && s.size+n <= maxHeldBytes
+}
+
+// unsent takes from a component's session what its peer is not known to have.
+func (s *session) unsent() [][]byte {
+	left := unsent(s.deliveries())
+	s.queue = queue{last: s.last}
+	return left
+}
+
+// unsent are the stanzas of deliveries. Those that a relay knows to be
+// delivered have no bytes any more.
+func unsent(ds []link.Delivery) (left [][]byte) {
+	for _, d := range ds {
+		if len(d.Bytes) > 0 {
+			left = append(left, d.Bytes)
+		}
+	}
+	return left
+}
+
+// bequeath gives a component's session what another has left.
+func (r *Router) bequeath(left [][]byte, s *session) {
+	for _, b := range left {
+		if s.takes(len(b)) {
+			r.send(s, 0, b)
+		} else {
+			r.bounce(s.jid.Domain(), b)
+		}
+	}
+}
+
+// bounce answers a stanza that a component does not get.
+func (r *Router) bounce(domain string, b []byte) {
+	e, err := stream.ParseStanza(b)
+	if err != nil {
+		r.log.Error("stanza not readable", "to", domain, "err", err)
+		return
+	}
+	// Presence was of its moment.
+	if e.Is(stanza.NSClient, "presence") {
+		return
+	}
+	c, text := r.unreachable(domain)
+	if reply := stanza.ErrorReply(e, c, text); reply != nil {
+		r.returnTo(e.Attr("from"), reply)
+	}
+}
+
+// returnTo delivers an error to who has sent what it is about, if that is still
+// there.
+func (r *Router) returnTo(from string, e *stanza.Element) {
+	to, err := jid.Parse(from)
+	if err != nil {
+		return
+	}
+	if c := r.components[to.Domain()]; c != nil {
+		r.deliver(c, e)
+		return
+	}
+	if u := r.userOf(to.Local()); u != nil && to.Domain() == r.domain {
+		if at := u.resource(to.Resource()); at != nil {
+			r.deliver(at, e)
+		}
+	}
+}
