@@ -70,6 +70,19 @@ func TestComponent(t *testing.T) {
 	s.leader.waitFor(t, "the close", func() bool { return ls.closed })
 }
 
+// TestComponentIsWaitedFor: the leader is told that the connection is gone, and
+// not that the session is over.
+func TestComponentIsWaitedFor(t *testing.T) {
+	s := start(t, Limits{})
+	c := component(t, s)
+	c.conn.Close()
+	ls := s.leader.session(t, 0)
+	s.leader.waitFor(t, "the detachment", func() bool { return ls.detached || ls.closed })
+	if ls.closed {
+		t.Error("a component that lost its connection was closed; want it detached")
+	}
+}
+
 func TestComponentFaults(t *testing.T) {
 	s := start(t, Limits{})
 	s.leader.onOpen = func(context.Context, link.Open) error { return nil }

@@ -24,7 +24,9 @@ type Secrets interface {
 type Deps struct {
 	Leader      link.Leader
 	Credentials sasl.Credentials
-	Secrets     Secrets
+	// Passwords are those kept elsewhere; nil: there are none.
+	Passwords sasl.Passwords
+	Secrets   Secrets
 	// Certificate is asked at each handshake, so a new one needs no restart.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Peer takes the other nodes that come to the clients' port; nil: none do.
@@ -124,7 +126,7 @@ func New(cfg Config, deps Deps) *Edge {
 		domain: cfg.Domain, limits: cfg.Limits, deps: deps,
 		location:  cfg.Location,
 		log:       deps.Log.With("component", "edge"),
-		sasl:      sasl.NewServer(cfg.Domain, deps.Credentials, cfg.SaltKey),
+		sasl:      sasl.NewServer(cfg.Domain, deps.Credentials, deps.Passwords, cfg.SaltKey),
 		strangers: strangers{max: cfg.Limits.Strangers, maxPerAddress: cfg.Limits.StrangersPerAddress},
 		sessions:  newSessions(),
 		doors:     make(map[*door]struct{}),

@@ -202,8 +202,8 @@ func (l *fakeLeader) Detach(ref link.Ref) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s := l.of(ref); s != nil {
-		if s.enable.Keep == 0 {
-			panic("Detach of what cannot be resumed")
+		if link.Keep(s.open.Kind, true, s.enable) == 0 {
+			panic("Detach of what is not waited for")
 		}
 		s.detached, s.closedAt = true, time.Now()
 		l.changed()
@@ -250,7 +250,7 @@ func (l *fakeLeader) end(s *fakeSession, condition string) {
 // waitFor waits until a condition of the leader's state holds.
 func (l *fakeLeader) waitFor(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(30 * time.Second)
 	for {
 		l.mu.Lock()
 		done, change := ok(), l.change

@@ -43,7 +43,7 @@ func dialNode(t *testing.T, d dialer, protos ...string) (*tls.Conn, error) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { raw.Close() })
-	raw.SetDeadline(time.Now().Add(10 * time.Second))
+	raw.SetDeadline(time.Now().Add(30 * time.Second))
 	c := tls.Client(raw, &tls.Config{RootCAs: testAuthority().roots, ServerName: testDomain, NextProtos: protos,
 		Certificates: []tls.Certificate{testAuthority().cert}})
 	return c, c.Handshake()
@@ -66,7 +66,7 @@ func expectEcho(t *testing.T, c net.Conn) {
 func TestNodes(t *testing.T) {
 	limits := DefaultLimits()
 	limits.StrangersPerAddress = 1
-	limits.Auth = 500 * time.Millisecond
+	limits.Auth = 2 * time.Second
 	for _, tt := range []struct {
 		name  string
 		serve func(*tls.Conn)

@@ -38,6 +38,7 @@ var outBuffers = sync.Pool{New: func() any { b := make([]byte, 0, newBuffer); re
 // deliver queues a stanza. A peer that takes less than it is sent is cut off:
 // what was not delivered to it is kept by the leader.
 func (s *session) deliver(d link.Delivery) {
+	s.traceOut(d)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing || s.broken || d.N <= s.last {

@@ -100,15 +100,15 @@ func (s *session) run() {
 }
 
 // leave makes the last call to the leader: nobody writes any more, so no
-// Delivered can follow. A session whose client may come back for it stays, but
-// where the client has closed its stream, or broken its rules, by read's err.
+// Delivered can follow. A session whose peer may come back for it stays, but
+// where the peer has closed its stream, or broken its rules, by read's err.
 func (s *session) leave(err error) {
 	var fault *stream.Error
 	over := err == io.EOF || errors.As(err, &fault) && fault.Condition != stream.ConnectionTimeout
 	s.mu.Lock()
 	s.stopAckTimer()
 	ended := s.ended
-	kept := !over && s.acks != nil && s.acks.keep > 0
+	kept := !over && (s.kind == link.Component || s.acks != nil && s.acks.keep > 0)
 	s.mu.Unlock()
 	if ended {
 		return
@@ -201,11 +201,15 @@ func (s *session) handle(e *stanza.Element) error {
 	}
 	if e.Name.Space == stanza.NSStreams && e.Name.Local == "error" {
 		// The peer's stream error is its last word (RFC 6120 §4.9.1.1).
+		if c := e.First(); c != nil {
+			s.peer.edge.log.Debug("stream error in", "session", s.jid.String(), "condition", clip(c.Name.Local))
+		}
 		return io.EOF
 	}
 	if e.Name.Space != stanza.NSClient || e.Name.Local != "message" && e.Name.Local != "presence" && e.Name.Local != "iq" {
 		return &stream.Error{Condition: stream.UnsupportedStanzaType}
 	}
+	s.traceIn(e)
 	if err := s.checkFrom(e); err != nil {
 		return err
 	}
@@ -301,6 +305,7 @@ func (s *session) closeStream(why *stream.Error) {
 	}
 	s.closing = true
 	if why != nil {
+		s.peer.edge.log.Debug("stream error out", "session", s.jid.String(), "condition", string(why.Condition))
 		s.out = appendFault(s.out, why)
 	}
 	s.out = append(s.out, stream.End...)

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"unicode/utf8"
+
+	"parley/services/config"
 )
 
 // plainMax is the most bytes of a message of PLAIN; RFC 4616 gives each of its
@@ -19,9 +21,12 @@ func (x *Exchange) plain(ctx context.Context, in []byte) error {
 		return MalformedRequest
 	}
 	x.local = localPart(username)
-	v, err := x.verifier(ctx, x.local)
+	v, known, err := x.verifier(ctx, x.local)
 	if err != nil {
 		return err
+	}
+	if !known && x.local != "" && x.server.passwords != nil {
+		return x.elsewhere(ctx, authzid, config.Secret(password))
 	}
 	prepared, err := prepare(password)
 	if err != nil {
@@ -29,6 +34,18 @@ func (x *Exchange) plain(ctx context.Context, in []byte) error {
 	}
 	got := derive(sha256.New, prepared, v.SHA256.Salt, v.SHA256.Iterations)
 	if subtle.ConstantTimeCompare(got.StoredKey, v.SHA256.StoredKey) != 1 || x.local == "" {
+		return NotAuthorized
+	}
+	return x.checkAuthzid(authzid)
+}
+
+// elsewhere has a password checked that is not kept here. It is taken as it
+// was typed, as whoever keeps it does elsewhere.
+func (x *Exchange) elsewhere(ctx context.Context, authzid string, password config.Secret) error {
+	switch ok, err := x.server.passwords.Check(ctx, x.local, password); {
+	case err != nil:
+		return TemporaryFailure
+	case !ok:
 		return NotAuthorized
 	}
 	return x.checkAuthzid(authzid)

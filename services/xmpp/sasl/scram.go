@@ -21,7 +21,7 @@ func (x *Exchange) scramFirst(ctx context.Context, in string) ([]byte, error) {
 	lookup := func(username string) (scram.StoredCredentials, error) {
 		var v Verifiers
 		x.local = localPart(username)
-		if v, lookupErr = x.verifier(ctx, x.local); lookupErr != nil {
+		if v, _, lookupErr = x.verifier(ctx, x.local); lookupErr != nil {
 			return scram.StoredCredentials{}, lookupErr
 		}
 		one := v.SHA256

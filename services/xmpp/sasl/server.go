@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/xdg-go/scram"
+
+	"parley/services/config"
 )
 
 // Failure is why an exchange failed: a defined condition of RFC 6120 §6.5.
@@ -44,22 +46,35 @@ type Credentials interface {
 	Credentials(ctx context.Context, local string) (Verifiers, bool, error)
 }
 
+// Passwords are those that are kept elsewhere, where one can ask whether a
+// password is right and no more. So they are for PLAIN alone.
+type Passwords interface {
+	// Used says that some accounts' are. PLAIN alone is offered then: many
+	// clients choose the best mechanism, and end when that has failed.
+	Used() bool
+	// Check says whether password is that of the prepared local part, of which
+	// Credentials has nothing. An error is that this was not decided.
+	Check(ctx context.Context, local string, password config.Secret) (bool, error)
+}
+
 // Server holds what all exchanges share. It may be used by many goroutines.
 type Server struct {
 	domain      string
 	credentials Credentials
-	saltKey     []byte
+	// passwords is nil where none are kept elsewhere.
+	passwords Passwords
+	saltKey   []byte
 }
 
-// NewServer returns the server of a domain. saltKey makes the salts of accounts
+// NewServer returns the server of a domain; p may be nil. saltKey makes the salts of accounts
 // that do not exist; they tell nobody that they do not as long as it stays the
 // same. nil is for a random one.
-func NewServer(domain string, c Credentials, saltKey []byte) *Server {
+func NewServer(domain string, c Credentials, p Passwords, saltKey []byte) *Server {
 	if len(saltKey) == 0 {
 		saltKey = make([]byte, sha256.Size)
 		rand.Read(saltKey)
 	}
-	return &Server{domain: domain, credentials: c, saltKey: saltKey}
+	return &Server{domain: domain, credentials: c, passwords: p, saltKey: saltKey}
 }
 
 // Mechanisms lists what is offered on a connection, the best first; none
@@ -67,6 +82,9 @@ func NewServer(domain string, c Credentials, saltKey []byte) *Server {
 func (s *Server) Mechanisms(c Channel) []string {
 	if !c.Secure {
 		return nil
+	}
+	if s.passwords != nil && s.passwords.Used() {
+		return []string{plainText}
 	}
 	var ms []string
 	if len(c.Bindings) > 0 {
@@ -134,17 +152,16 @@ func (x *Exchange) Step(ctx context.Context, in []byte) (out []byte, done bool, 
 // verifier returns what is stored for the account, or what could be: the
 // answer for an account that does not exist takes the same steps, has the same
 // form, and is the same each time.
-func (x *Exchange) verifier(ctx context.Context, local string) (Verifiers, error) {
-	v, known, err := Verifiers{}, false, error(nil)
+func (x *Exchange) verifier(ctx context.Context, local string) (v Verifiers, known bool, err error) {
 	if local != "" {
 		if v, known, err = x.server.credentials.Credentials(ctx, local); err != nil {
-			return Verifiers{}, TemporaryFailure
+			return Verifiers{}, false, TemporaryFailure
 		}
 	}
 	if fake := x.server.fake(local); !known {
-		return fake, nil
+		return fake, false, nil
 	}
-	return v, nil
+	return v, true, nil
 }
 
 func (s *Server) fake(local string) Verifiers {

@@ -18,6 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/xdg-go/scram"
+
+	"parley/services/config"
 )
 
 // accounts is the in-memory twin of the store.
@@ -40,7 +42,7 @@ func newServer(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return NewServer("example.com", accounts{"ada": v, "jürgen": w, "a=b": v}, []byte("key"))
+	return NewServer("example.com", accounts{"ada": v, "jürgen": w, "a=b": v}, nil, []byte("key"))
 }
 
 var testChannel = Channel{Secure: true, Bindings: []scram.ChannelBinding{
@@ -298,4 +300,67 @@ func FuzzExchange(f *testing.F) {
 			}
 		}
 	})
+}
+
+// keptElsewhere is a Passwords with one user, cyd.
+type keptElsewhere struct{ used bool }
+
+func (k keptElsewhere) Used() bool { return k.used }
+
+func (keptElsewhere) Check(_ context.Context, local string, password config.Secret) (bool, error) {
+	if local == "lost" {
+		return false, errors.New("nobody answers")
+	}
+	return local == "cyd" && password == " Str\u00e4nge ", nil
+}
+
+func TestPasswordsElsewhere(t *testing.T) {
+	v, err := NewVerifiers("pencil")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := func(used bool) *Server {
+		return NewServer("example.com", accounts{"ada": v}, keptElsewhere{used}, []byte("key"))
+	}
+	if diff := cmp.Diff([]string{"PLAIN"}, server(true).Mechanisms(testChannel)); diff != "" {
+		t.Errorf("Mechanisms where some are used (-want +got):\n%s", diff)
+	}
+	if ms := server(true).Mechanisms(Channel{}); len(ms) != 0 {
+		t.Errorf("Mechanisms without TLS = %v; want none", ms)
+	}
+	if _, err := server(true).Start("SCRAM-SHA-256", testChannel); err != InvalidMechanism {
+		t.Errorf("Start(SCRAM) where some are used = %v; want %v", err, InvalidMechanism)
+	}
+	if ms := server(false).Mechanisms(testChannel); !slices.Contains(ms, "SCRAM-SHA-256-PLUS") {
+		t.Errorf("Mechanisms where none are used = %v; want SCRAM", ms)
+	}
+	for _, tt := range []struct {
+		name, in string
+		want     error
+	}{
+		{"kept here", "\x00ada\x00pencil", nil},
+		{"kept here, wrong", "\x00ada\x00 Str\u00e4nge ", NotAuthorized},
+		{"elsewhere, as typed", "\x00cyd\x00 Str\u00e4nge ", nil},
+		{"elsewhere, prepared name", "\x00CYD\x00 Str\u00e4nge ", nil},
+		{"elsewhere, wrong", "\x00cyd\x00pencil", NotAuthorized},
+		{"elsewhere, own authzid", "cyd@example.com\x00cyd\x00 Str\u00e4nge ", nil},
+		{"elsewhere, other authzid", "ada@example.com\x00cyd\x00 Str\u00e4nge ", InvalidAuthzid},
+		{"nowhere", "\x00eve\x00pencil", NotAuthorized},
+		{"not decided", "\x00lost\x00pencil", TemporaryFailure},
+		{"name that cannot be", "\x00a b\x00pencil", NotAuthorized},
+		{"disk failed", "\x00broken\x00pencil", TemporaryFailure},
+	} {
+		for _, used := range []bool{true, false} {
+			x, err := server(used).Start("PLAIN", testChannel)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, done, err := x.Step(context.Background(), []byte(tt.in)); !errors.Is(err, tt.want) || done != (tt.want == nil) {
+				t.Errorf("%s, used %v: Step = done %v, %v; want %v", tt.name, used, done, err, tt.want)
+			}
+		}
+	}
+	if _, err := converse(server(false), "SCRAM-SHA-256", "cyd", " Str\u00e4nge ", "", testChannel, scram.ChannelBinding{}); err != NotAuthorized && err != MalformedRequest {
+		t.Errorf("SCRAM of one who is elsewhere = %v; want a refusal", err)
+	}
 }
