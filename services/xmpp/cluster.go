@@ -62,8 +62,15 @@ func (s *Server) Cluster(context.Context) (xmppapi.Cluster, error) {
 		n := xmppapi.Node{Address: m.Addr, Self: self, Leader: m.ID == st.LeaderID, Learner: !m.Voter}
 		if self {
 			n.Reachable, n.LastIndex, n.Version = true, st.LastIndex, s.cfg.Version
+			if l := s.part.Load(); l != nil {
+				now := l.census.Load()
+				n.Sessions, n.CallBridges = now.clients, bridgeNames(now.components)
+			}
 		} else if p, ok := states[m.ID]; ok {
 			n.Reachable, n.Since, n.LastIndex, n.Version, n.Clock = p.Reachable, p.Since, p.LastIndex, p.Version, p.Clock
+			if p.Reachable {
+				n.Sessions, n.CallBridges = p.Sessions, bridgeNames(p.Components)
+			}
 		}
 		n.Lag = last - min(last, n.LastIndex)
 		out.Leader = out.Leader || n.Leader && n.Reachable
@@ -89,6 +96,15 @@ func (s *Server) Cluster(context.Context) (xmppapi.Cluster, error) {
 		out.Margin = up - majority
 	}
 	return out, nil
+}
+
+// bridgeNames are the names of Call Bridges by their domains.
+func bridgeNames(domains []string) (names []string) {
+	for _, d := range domains {
+		name, _, _ := strings.Cut(d, ".")
+		names = append(names, name)
+	}
+	return names
 }
 
 func compareAddress(a, b string) int {

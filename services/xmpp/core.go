@@ -197,6 +197,10 @@ func (s *Server) hello(c *core) peer.Hello {
 	}
 	h.Domain = c.conf.Load().Domain
 	h.Cluster = c.record.Load().ID
+	if l := s.part.Load(); l != nil && l.core == c {
+		n := l.census.Load()
+		h.Sessions, h.Components = n.clients, n.components[:min(len(n.components), peer.MaxComponents)]
+	}
 	switch {
 	case st.LeaderID == st.ID:
 	case st.LeaderID != "":

@@ -9,6 +9,7 @@ import (
 	"parley/services/config"
 	"parley/services/xmpp/peer"
 	"parley/services/xmpp/sasl"
+	"parley/services/xmpp/store"
 )
 
 // directory is what the edge needs of the store to let somebody in. A
@@ -35,7 +36,7 @@ func (d *directory) Credentials(ctx context.Context, name string) (v sasl.Verifi
 	if err == nil && !ok && d.catchUp(ctx) {
 		data, ok, err = d.core.Verifiers(name)
 	}
-	if err != nil || !ok {
+	if err != nil || !ok || string(data) == store.Elsewhere {
 		return v, false, err
 	}
 	if err := v.UnmarshalBinary(data); err != nil {

@@ -108,7 +108,7 @@ func (s *Server) openDoors(ctx context.Context, conf config.XMPP, certificate *t
 	d.leading = newLeading(s, c, d)
 	d.relay = relay.New(relay.Config{Settle: settle}, relay.Deps{Dial: d.leading.dial, LeaderLost: d.leading.lost, Refused: peer.Refused, Log: s.deps.Log})
 	deps := edge.Deps{
-		Leader: d.relay, Credentials: people, Secrets: people, Log: s.deps.Log,
+		Leader: d.relay, Credentials: people, Secrets: people, Passwords: &passwords{s, c}, Log: s.deps.Log,
 		Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return d.certificate.Load(), nil },
 	}
 	if c.peers != nil {

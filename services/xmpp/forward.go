@@ -78,6 +78,7 @@ func (s *Server) handleCalls(c *core) {
 			l.doors.relay.Serve(ctx, conn, from.Address)
 		}
 	})
+	s.handlePasswords(c)
 	s.handleMembership(c)
 }
 

@@ -342,13 +342,17 @@ func (s *Server) awaitVote(ctx context.Context, leader, id string) error {
 		if err == nil {
 			break
 		}
-		// The leader may have changed since it was asked.
-		switch problem.CodeOf(err) {
-		case problem.NoLeader, problem.ClusterNoMajority, problem.ClusterRoute:
-		default:
+		// The leader may have changed since it was asked, and what it has done
+		// unanswered does no harm a second time.
+		switch code := problem.CodeOf(err); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case wait.Err() != nil && code == "":
+			return problem.New(problem.ClusterLate, "doing", "asking the leader "+leader+" to take this node in")
+		case wait.Err() != nil:
 			return err
-		}
-		if wait.Err() != nil {
+		case errors.Is(err, peer.ErrOutcome), code == problem.NoLeader, code == problem.ClusterNoMajority, code == problem.ClusterRoute:
+		default:
 			return err
 		}
 		time.Sleep(100 * time.Millisecond)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/services/xmpp/link"
@@ -30,6 +31,8 @@ type leading struct {
 	log    *slog.Logger
 	// losses are the leaders whose connections were refused, by address.
 	losses chan string
+	// census is never nil.
+	census atomic.Pointer[census]
 
 	mu     sync.Mutex
 	router *router.Router
@@ -53,10 +56,31 @@ type leading struct {
 }
 
 func newLeading(s *Server, c *core, d *doors) *leading {
-	return &leading{
+	l := &leading{
 		server: s, core: c, doors: d, log: s.log, losses: make(chan string, 4),
 		open: c.peers == nil, unserved: time.Now(), asked: time.Now(), tending: make(chan struct{}, 1),
 	}
+	l.census.Store(&census{})
+	return l
+}
+
+// census is who is connected to a node, for the status of the cluster. It is
+// taken now and then: each ping tells it.
+type census struct {
+	at         time.Time
+	clients    int
+	components []string
+}
+
+const countEvery = time.Second
+
+func (l *leading) count() {
+	if time.Since(l.census.Load().at) < countEvery {
+		return
+	}
+	c := &census{at: time.Now()}
+	c.clients, c.components = l.doors.relay.Sessions()
+	l.census.Store(c)
 }
 
 const (
@@ -84,6 +108,7 @@ func (l *leading) run(ctx context.Context) {
 			l.awake = now.Add(silence)
 		}
 		l.looked = time.Now()
+		l.count()
 		l.follow(st)
 		if l.core.peers != nil {
 			l.core.peers.SetMembers(others(st))

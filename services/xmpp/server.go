@@ -69,6 +69,8 @@ type Server struct {
 	// part is what other nodes' calls find of the doors.
 	part     atomic.Pointer[leading]
 	activity activity
+	// asking is for the leader.
+	asking asking
 	// evicted takes a core that was found to be no member any more.
 	evicted chan *core
 }

@@ -39,7 +39,8 @@ func (s *Server) Status(context.Context) (xmppapi.Status, error) {
 		st.Trouble = s.untended(st.Clustered)
 		st.Running = st.Trouble == ""
 	}
-	st.Sessions, st.Components = s.doors.relay.Sessions()
+	clients, components := s.doors.relay.Sessions()
+	st.Sessions, st.Components = clients, len(components)
 	for _, iface := range s.doors.conf.Listen {
 		st.Addresses = append(st.Addresses, fmt.Sprintf("%s:%d", iface, ClientPort), fmt.Sprintf("%s:%d", iface, ComponentPort))
 	}
@@ -71,7 +72,7 @@ func (s *Server) Users(ctx context.Context) ([]xmppapi.User, error) {
 	}
 	users := make([]xmppapi.User, len(accounts))
 	for i, a := range accounts {
-		users[i] = xmppapi.User{Name: a.Name, Pending: a.Pending, Sessions: connected.Resources[a.Name]}
+		users[i] = xmppapi.User{Name: a.Name, Pending: a.Pending, Sessions: connected.Resources[a.Name], Directory: a.Elsewhere}
 	}
 	return users, nil
 }

@@ -3,33 +3,20 @@ package client_test
 import (
 	"context"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
-	"parley/services/account"
-	"parley/services/config"
-	"parley/services/files"
-	"parley/services/pki"
-	"parley/services/xmpp"
 	"parley/services/xmpp/client"
 	"parley/services/xmpp/stanza"
-	"parley/services/xmpp/xmppapi"
+	"parley/services/xmpp/xmpptest"
 )
 
 const domain = "example.com"
-
-type silent struct{}
-
-func (silent) Audit(_, _, _, _ string) error { return nil }
 
 // server is the real one, in this process.
 type server struct {
@@ -39,62 +26,13 @@ type server struct {
 
 func startServer(t testing.TB, users ...string) *server {
 	t.Helper()
-	// A socket's path is short.
-	dir, err := os.MkdirTemp("", "client")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	paths := config.FolderPaths(dir)
-	store := config.NewStore(paths.Live())
-	root := files.NewStore(files.Config{Dir: paths.Files(), State: dir}, files.Deps{Audit: silent{}})
-	if err := root.Prepare(); err != nil {
-		t.Fatal(err)
-	}
-	who := files.Who{Name: "admin", Role: account.Admin}
-	a := pki.Attributes{Subject: pkix.Name{CommonName: domain}, DNS: []string{domain}}
-	if _, _, err := pki.SelfSigned(root, who, "one", a, pki.DefaultDays, time.Now()); err != nil {
-		t.Fatal(err)
-	}
-	s := &server{roots: x509.NewCertPool()}
-	pem, err := os.ReadFile(filepath.Join(paths.Files(), "one.crt"))
-	if err != nil || !s.roots.AppendCertsFromPEM(pem) {
-		t.Fatal("no certificate", err)
-	}
-	listen := func(_ context.Context, _ []string, port int) ([]net.Listener, error) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err == nil && port == xmpp.ClientPort {
-			s.addr = l.Addr().String()
-		}
-		return []net.Listener{l}, err
-	}
-	x := xmpp.New(xmpp.Config{Paths: paths, Group: -1, Version: "test"},
-		xmpp.Deps{Config: store, Listen: listen, Log: slog.New(slog.DiscardHandler)})
-	ctx, stop := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- x.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-done; err != nil {
-			t.Errorf("Run = %v; want nil", err)
-		}
-	})
-	api := xmppapi.NewClient(paths.Socket("xmpp"))
-	for {
-		if st, err := api.Status(ctx); err == nil && st.State == "LEADER" {
-			break
-		}
-	}
-	if err := store.Transact(func(d *config.Document) error {
-		d.XMPP = config.XMPP{Enabled: true, Domain: domain, Listen: []string{"a"}, Key: "one.key", Certificate: "one.crt"}
-		return nil
-	}, func() error { return x.Reload(ctx) }); err != nil {
-		t.Fatal(err)
-	}
+	x := xmpptest.New(t, domain, domain)
 	for _, u := range users {
-		if err := x.AddUser(ctx, xmppapi.Credential{Name: u, Password: "secret of " + u}); err != nil {
-			t.Fatal(err)
-		}
+		x.User(u, "secret of "+u)
+	}
+	s := &server{addr: x.Clients().String(), roots: x509.NewCertPool()}
+	if !s.roots.AppendCertsFromPEM(x.Cert) {
+		t.Fatal("no certificate")
 	}
 	return s
 }
@@ -238,7 +176,7 @@ func TestBrokenConnections(t *testing.T) {
 	ada.await(t, &ada.acked, n)
 	seen := map[string]bool{}
 	var first []string
-	for end := time.Now().Add(10 * time.Second); len(first) < n && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); len(first) < n && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		bob.mu.Lock()
 		clear(seen)
 		first = nil

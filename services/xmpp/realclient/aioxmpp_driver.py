@@ -7,6 +7,7 @@ import sys
 import time
 from datetime import timedelta
 
+import aiosasl
 import aioxmpp
 import aioxmpp.connector
 import aioxmpp.security_layer
@@ -100,7 +101,7 @@ async def run(o):
         roster.subscribe(p.from_)
 
     roster.on_subscribe.connect(subscribe)
-    client.on_failure.connect(lambda e: say("failed", reason="auth" if isinstance(e, aioxmpp.errors.AuthenticationFailure) else repr(e)))
+    client.on_failure.connect(lambda e: say("failed", reason="auth" if isinstance(e, aiosasl.AuthenticationFailure) else repr(e)))
     client.on_stream_destroyed.connect(lambda *_: say("disconnected"))
     client.on_stream_suspended.connect(lambda *_: say("disconnected"))
     client.on_stream_established.connect(lambda: say("connected", jid=str(client.local_jid), mechanism="", address=address(client)))

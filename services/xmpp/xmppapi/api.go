@@ -115,6 +115,9 @@ type User struct {
 	Sessions []string `json:"sessions,omitempty"`
 	// Pending messages wait for this user.
 	Pending int `json:"pending"`
+	// Directory says that the password is the directory's, and Call Bridges
+	// check it.
+	Directory bool `json:"directory,omitempty"`
 }
 
 // Cluster is the cluster as one node knows it.
@@ -151,4 +154,9 @@ type Node struct {
 	Version   string `json:"version,omitempty"`
 	// Clock is how far its clock is ahead of this node's.
 	Clock time.Duration `json:"clock,omitempty"`
+	// Sessions is the number of clients connected there, CallBridges the names
+	// of the Call Bridges that are, as the node said a moment ago; none are known
+	// of one that is not reachable.
+	Sessions    int      `json:"sessions,omitempty"`
+	CallBridges []string `json:"callbridges,omitempty"`
 }
