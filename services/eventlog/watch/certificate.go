@@ -44,6 +44,11 @@ func uses(d config.Document) []use {
 	if b.Enabled && d.Directory.Address != "" {
 		add("directory.trust", d.Directory.Trust, "the directory's trust", "callbridge restart")
 	}
+	if db := d.Database; db.ClientKey != "" {
+		add("database.server", db.ServerCertificate, "the database", "database cluster status")
+		add("database.client", db.ClientCertificate, "the database", "database cluster status")
+		add("database.ca", db.CA, "the database", "database cluster status")
+	}
 	if a.Enabled {
 		add("webadmin.certificate", a.Certificate, "Webadmin", "webadmin certs", a.Key, a.Certificate, a.Bundle)
 		add("webadmin.bundle", a.Bundle, "Webadmin", "webadmin certs", a.Key, a.Certificate, a.Bundle)

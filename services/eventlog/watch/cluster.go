@@ -13,10 +13,10 @@ import (
 )
 
 // How far clocks are apart: it counts above the first, and until it is below
-// the second.
+// the second. Until NTP has set it, a clock is the hardware's, to the second.
 const (
-	clocksApart  = time.Second
-	clocksAgreed = 800 * time.Millisecond
+	clocksApart  = 2 * time.Second
+	clocksAgreed = 1500 * time.Millisecond
 )
 
 // Keys of conditions of the cluster; those of a node end in its address.
@@ -65,7 +65,7 @@ func (w *Watcher) leads(cl xmppapi.Cluster) []eventlogapi.Event {
 	if before == "" {
 		return nil
 	}
-	return []eventlogapi.Event{{Level: eventlogapi.Info, Message: "XMPP node " + w.leader + " leads the cluster now, after " + before}}
+	return []eventlogapi.Event{{Level: eventlogapi.Info, Message: eventlogapi.LeaderChange{Node: w.leader, Before: before}.Message()}}
 }
 
 // majority is the loss of the cluster, or of its leader.

@@ -15,7 +15,9 @@ type Service struct {
 	Key, Name string
 	// Wanted says whether it is set up; nil: always.
 	Wanted func(config.Document) bool
-	Ask    func(ctx context.Context) error
+	// Ask asks it why it does not do its work although it answers: the text of a
+	// problem, or "".
+	Ask func(ctx context.Context) (trouble string, err error)
 }
 
 // unanswered is the fault of a service that gave an error for an answer.
@@ -41,10 +43,15 @@ func (w *Watcher) services(ctx context.Context, d config.Document, standing map[
 			if f, stands := standing[s.Key]; stands {
 				found = append(found, finding{Condition{f, eventlogapi.Info}, patienceService})
 			}
+			found = append(found, keep(standing, found, s.Key+".")...)
 			continue
 		}
-		if err := s.Ask(ctx); err != nil {
+		trouble, err := s.Ask(ctx)
+		if err != nil {
 			found = append(found, unanswered(s.Key, s.Name, err))
+		} else if trouble != "" {
+			wrong, fix := parts(trouble)
+			found = append(found, raise(s.Key+".trouble", eventlogapi.Error, s.Name+" not running: "+wrong, fix))
 		}
 	}
 	return found

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/init/initapi"
 	"parley/services/config"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/pki"
@@ -40,6 +41,11 @@ type Deps struct {
 	XMPP interface {
 		Status(ctx context.Context) (xmppapi.Status, error)
 		Cluster(ctx context.Context) (xmppapi.Cluster, error)
+		CallBridges(ctx context.Context) ([]xmppapi.CallBridge, error)
+	}
+	// Init knows how often a service had to be started anew.
+	Init interface {
+		Status(ctx context.Context) (initapi.Status, error)
 	}
 	// Services are asked whether they answer.
 	Services []Service
@@ -59,11 +65,14 @@ type Watcher struct {
 	seen map[string]int
 	// leader is the address of the last leader that was known, "" before
 	// there was one.
-	leader string
+	leader   string
+	restarts restarts
 }
 
 // New returns a watcher that has seen nothing.
-func New(deps Deps) *Watcher { return &Watcher{deps: deps, seen: map[string]int{}} }
+func New(deps Deps) *Watcher {
+	return &Watcher{deps: deps, seen: map[string]int{}, restarts: restarts{count: map[string]int{}, ends: map[string][]time.Time{}}}
+}
 
 // How many looks have to find a condition before it counts: what mends itself
 // in a moment, as the loss of a leader does, is nobody's work. A service that
@@ -98,6 +107,7 @@ func (w *Watcher) Look(ctx context.Context, standing map[string]eventlogapi.Faul
 
 func (w *Watcher) look(ctx context.Context, standing map[string]eventlogapi.Fault) (found []finding, events []eventlogapi.Event) {
 	found = w.disk(standing)
+	found = append(found, w.restarted(ctx, standing, found)...)
 	d, err := w.deps.Config.Load()
 	if err != nil {
 		found = append(found, raise("config", eventlogapi.Error, "The configuration of this node cannot be read", problem.Text(err)+"; see 'syslog tail'"))
@@ -118,6 +128,11 @@ func (w *Watcher) look(ctx context.Context, standing map[string]eventlogapi.Faul
 	}
 	found = append(found, w.cluster(cl, standing)...)
 	found = append(found, doors(d.XMPP, status, found)...)
+	if bridges, err := w.deps.XMPP.CallBridges(ctx); err == nil {
+		found = append(found, secrets(d, bridges)...)
+	} else {
+		found = append(found, keep(standing, found, keySecrets)...)
+	}
 	return append(found, w.services(ctx, d, standing)...), w.leads(cl)
 }
 

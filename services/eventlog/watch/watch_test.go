@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"parley/init/initapi"
 	"parley/services/config"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/problem"
@@ -35,6 +36,12 @@ type node struct {
 	free                  uint64
 	diskErr               error
 	networkErr, bridgeErr error
+	webTrouble            string
+	bridges               []xmppapi.CallBridge
+	bridgesErr            error
+	init                  initapi.Status
+	initErr               error
+	now                   time.Time
 }
 
 // Load, Status and Cluster are what the watcher asks.
@@ -43,6 +50,15 @@ func (n *node) Load() (config.Document, error) { return n.doc, n.docErr }
 func (n *node) Status(context.Context) (xmppapi.Status, error) { return n.status, n.statusErr }
 
 func (n *node) Cluster(context.Context) (xmppapi.Cluster, error) { return n.cluster, n.clusterErr }
+
+func (n *node) CallBridges(context.Context) ([]xmppapi.CallBridge, error) {
+	return n.bridges, n.bridgesErr
+}
+
+// supervisor is the node's init.
+type supervisor struct{ *node }
+
+func (s supervisor) Status(context.Context) (initapi.Status, error) { return s.init, s.initErr }
 
 // Read and Names are the files.
 func (n *node) Read(name string) ([]byte, error) {
@@ -56,13 +72,17 @@ func (n *node) Names() ([]string, error) { return slices.Sorted(maps.Keys(n.file
 
 func (n *node) watcher() *Watcher {
 	return New(Deps{
-		Config: n, XMPP: n, Files: n, Now: func() time.Time { return now },
+		Config: n, XMPP: n, Files: n, Init: supervisor{n}, Now: func() time.Time { return n.now },
 		Disk: func() (uint64, uint64, error) { return n.free, 1 << 30, n.diskErr },
 		Services: []Service{
-			{Key: "network.service", Name: "Network", Ask: func(context.Context) error { return n.networkErr }},
+			{Key: "network.service", Name: "Network", Ask: func(context.Context) (string, error) { return "", n.networkErr }},
 			{
-				Key: "callbridge.service", Name: "Call Bridge", Ask: func(context.Context) error { return n.bridgeErr },
+				Key: "callbridge.service", Name: "Call Bridge", Ask: func(context.Context) (string, error) { return "", n.bridgeErr },
 				Wanted: func(d config.Document) bool { return d.CallBridge.Enabled },
+			},
+			{
+				Key: "webadmin.service", Name: "Webadmin", Ask: func(context.Context) (string, error) { return n.webTrouble, nil },
+				Wanted: func(d config.Document) bool { return d.Webadmin.Enabled },
 			},
 		},
 	})
@@ -100,13 +120,16 @@ func healthy(t *testing.T) *node {
 		cluster: xmppapi.Cluster{Member: true, Leader: true, Margin: 1, Nodes: []xmppapi.Node{
 			{Address: addr2, Reachable: true, Leader: true}, {Address: addr3, Reachable: true}, {Address: addr1, Self: true, Reachable: true},
 		}},
-		files: map[string][]byte{}, free: 1 << 29,
+		files: map[string][]byte{}, free: 1 << 29, now: now,
+		bridges: []xmppapi.CallBridge{{Name: "cb1", Secret: "secret of cb1"}, {Name: "cb2", Secret: "secret of cb2"}},
+		init:    initapi.Status{Services: []initapi.Service{{Name: "xmpp", Running: true, Restarts: 7}, {Name: "network", Running: true}}},
 	}
 	for _, f := range []string{"abhiall.cer", "certall.cer", "trust.crt", "cb.crt", "cbtrust.crt", "web.crt", "web-ca.crt", "ad.crt"} {
 		n.files[f] = good
 	}
-	n.doc.XMPP = config.XMPP{Enabled: true, Key: "abhiall.key", Certificate: "abhiall.cer", Bundle: "certall.cer", Cluster: config.Cluster{Enabled: true, Trust: "trust.crt"}}
-	n.doc.CallBridge = config.CallBridge{Enabled: true, Key: "cb.key", Certificate: "cb.crt", Trust: "cbtrust.crt"}
+	n.doc.XMPP = config.XMPP{Enabled: true, Domain: "tptac9.com", Key: "abhiall.key", Certificate: "abhiall.cer", Bundle: "certall.cer", Cluster: config.Cluster{Enabled: true, Trust: "trust.crt"}}
+	n.doc.CallBridge = config.CallBridge{Enabled: true, Key: "cb.key", Certificate: "cb.crt", Trust: "cbtrust.crt",
+		XMPP: config.BridgeLink{Name: "cb1", Domain: "tptac9.com", Secret: "secret of cb1"}}
 	n.doc.Webadmin = config.Webadmin{Enabled: true, Key: "web.key", Certificate: "web.crt", Bundle: "web-ca.crt"}
 	n.doc.Directory = config.Directory{Address: "ad.tptac9.com", Trust: "ad.crt"}
 	return n
@@ -245,7 +268,7 @@ func TestConditions(t *testing.T) {
 			"xmpp.cluster.clock." + addr3 + "  Warning  Clocks of this node and XMPP node " + addr3 + " are apart  > " +
 				"that one is 60.0 s behind this one; see 'date' on both, and set the clock of the machine that is wrong, or of its VM host",
 		}},
-		{"clock not far enough", func(_ *testing.T, n *node) { n.cluster.Nodes[0].Clock = time.Second }, nil},
+		{"clock not far enough", func(_ *testing.T, n *node) { n.cluster.Nodes[0].Clock = 2 * time.Second }, nil},
 		{"clock of a node that is gone", func(_ *testing.T, n *node) {
 			n.cluster.Nodes[1].Clock = time.Minute
 			n.unreachable(0, addr3)
@@ -254,6 +277,32 @@ func TestConditions(t *testing.T) {
 				"start it again, or mend the network to it; where it is gone for good, type 'xmpp cluster remove 10.106.81.32'",
 		}},
 		{"in no cluster", func(_ *testing.T, n *node) { n.cluster = xmppapi.Cluster{Margin: -1} }, nil},
+		{"two secrets alike", func(_ *testing.T, n *node) { n.bridges[1].Secret = "secret of cb1" }, []string{
+			"xmpp.secret.twin.cb2  Warning  Call Bridges cb1 and cb2 have the same secret  > " +
+				"type 'xmpp callbridge del cb2', then 'xmpp callbridge add cb2', and on its appliance 'callbridge xmpp secret'",
+		}},
+		{"the secret of another", func(_ *testing.T, n *node) { n.doc.CallBridge.XMPP.Secret = "secret of cb2" }, []string{
+			"xmpp.secret.own  Error  Call Bridge cb1 of this node was given the secret of cb2  > see 'xmpp callbridge list', then type 'callbridge xmpp secret'",
+		}},
+		{"a secret mistyped", func(_ *testing.T, n *node) { n.doc.CallBridge.XMPP.Secret = "sekret of cb1" }, []string{
+			"xmpp.secret.own  Error  Call Bridge cb1 of this node has another secret than it is registered with  > see 'xmpp callbridge list', then type 'callbridge xmpp secret'",
+		}},
+		{"a Call Bridge that is not registered", func(_ *testing.T, n *node) { n.doc.CallBridge.XMPP.Name = "cb7" }, []string{
+			"xmpp.secret.own  Error  Call Bridge cb7 of this node is not registered  > type 'xmpp callbridge add-secret cb7', or correct 'callbridge xmpp name'",
+		}},
+		{"a Call Bridge of another deployment", func(_ *testing.T, n *node) {
+			n.doc.CallBridge.XMPP = config.BridgeLink{Name: "cb7", Domain: "tptac8.com", Secret: "secret of cb7"}
+		}, nil},
+		{"a Call Bridge that is disabled", func(_ *testing.T, n *node) { n.doc.CallBridge.XMPP.Secret, n.doc.CallBridge.Enabled = "sekret", false }, nil},
+		{"secrets while XMPP is disabled", func(_ *testing.T, n *node) {
+			n.bridges[1].Secret, n.doc.XMPP.Enabled, n.status = "secret of cb1", false, xmppapi.Status{}
+		}, nil},
+		{"Webadmin shut", func(_ *testing.T, n *node) {
+			n.webTrouble = "cannot listen on 10.106.81.30 of interface a: in use; see 'ipv4 a'"
+		}, []string{
+			"webadmin.service.trouble  Error  Webadmin not running: cannot listen on 10.106.81.30 of interface a: in use  > see 'ipv4 a'",
+		}},
+		{"Webadmin disabled", func(_ *testing.T, n *node) { n.webTrouble, n.doc.Webadmin.Enabled = "something", false }, nil},
 		{"doors shut", func(_ *testing.T, n *node) {
 			n.status = xmppapi.Status{Trouble: problem.Text(problem.New(problem.PKIMismatch, "key", "abhiall.key", "certificate", "abhiall.cer", "fix", "put its own key"))}
 		}, []string{
@@ -319,8 +368,8 @@ func TestLimitsHaveABack(t *testing.T) {
 		clock time.Duration
 		want  int
 	}{
-		{89, 900 * time.Millisecond, 0}, {89, 900 * time.Millisecond, 0}, {92, 1100 * time.Millisecond, 0}, {92, -1100 * time.Millisecond, 2},
-		{89, 900 * time.Millisecond, 2}, {87, 700 * time.Millisecond, 0}, {89, 900 * time.Millisecond, 0}, {89, 900 * time.Millisecond, 0},
+		{89, 1900 * time.Millisecond, 0}, {89, 1900 * time.Millisecond, 0}, {92, 2100 * time.Millisecond, 0}, {92, -2100 * time.Millisecond, 2},
+		{89, 1900 * time.Millisecond, 2}, {87, 1400 * time.Millisecond, 0}, {89, 1900 * time.Millisecond, 0}, {89, 1900 * time.Millisecond, 0},
 	} {
 		n.free, n.cluster.Nodes[0].Clock = percent(step.used), step.clock
 		if got = w.Look(t.Context(), standing(got)).Conditions; len(got) != step.want {
