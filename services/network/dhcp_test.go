@@ -278,14 +278,14 @@ func TestBootWithoutServerDoesNotWait(t *testing.T) {
 		n := newNode(t, oneCard)
 		start := time.Now()
 		n.start()
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("up after %v", took)
 		}
 		start = time.Now()
 		if err := n.change(set("a", fixed(t, "10.1.0.5/24", "10.1.0.1"))); err != nil {
 			t.Fatal(problem.Text(err))
 		}
-		if took := time.Since(start); took > 2*time.Second {
+		if took := time.Since(start); took > 10*time.Second {
 			t.Errorf("change while discovering took %v", took)
 		}
 		if got := n.iface("a").Addresses; len(got) != 1 || got[0] != netip.MustParsePrefix("10.1.0.5/24") {

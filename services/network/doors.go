@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"parley/services/config"
 	"parley/services/network/resolver"
 	"parley/services/problem"
 )
@@ -138,5 +139,40 @@ func (d *openedDoor) ended() bool {
 		return true
 	default:
 		return false
+	}
+}
+
+// openDoors lets others ask the resolver where d says. mu is held.
+func (s *Service) openDoors(d config.Document) error {
+	links, err := s.links()
+	if err != nil {
+		return err
+	}
+	places := map[string]place{}
+	for _, name := range d.DNS.Listen {
+		l, ok := links[name]
+		if !ok {
+			// It is asked for again when the card is back.
+			continue
+		}
+		places[name] = place{index: l.Index, networks: func() []netip.Prefix {
+			addrs, err := s.deps.Kernel.Addresses(l.Index)
+			if err != nil {
+				s.log.Warn("addresses are not listed", "interface", name, "err", err)
+			}
+			var nets []netip.Prefix
+			for _, a := range addrs {
+				nets = append(nets, a.Prefix.Masked())
+			}
+			return nets
+		}}
+	}
+	return s.doors.set(s.ctx, places)
+}
+
+// reopen is openDoors for what is in force already. mu is held.
+func (s *Service) reopen() {
+	if err := s.openDoors(s.doc); err != nil {
+		s.log.Error("others cannot ask for names", "err", err)
 	}
 }

@@ -67,7 +67,7 @@ func (m *memoryDoors) where(iface string) string {
 // code asks for A of cb1.tptac9.com and returns the answer's code, "" for none.
 func code(server string) string {
 	q := new(dns.Msg).SetQuestion("cb1.tptac9.com.", dns.TypeA)
-	m, _, err := (&dns.Client{Net: "tcp", Timeout: 5 * time.Second}).Exchange(q, server)
+	m, _, err := (&dns.Client{Net: "tcp", Timeout: 20 * time.Second}).Exchange(q, server)
 	if err != nil {
 		return ""
 	}
@@ -212,7 +212,7 @@ func TestDeviceDoor(t *testing.T) {
 func (l *lan) ask(network, from, server string) (code string, err error) {
 	l.t.Helper()
 	local := netip.AddrPortFrom(netip.MustParseAddr(from), 0)
-	d := net.Dialer{Timeout: 2 * time.Second, LocalAddr: net.UDPAddrFromAddrPort(local)}
+	d := net.Dialer{Timeout: 10 * time.Second, LocalAddr: net.UDPAddrFromAddrPort(local)}
 	if network == "tcp" {
 		d.LocalAddr = net.TCPAddrFromAddrPort(local)
 	}
@@ -223,7 +223,7 @@ func (l *lan) ask(network, from, server string) (code string, err error) {
 	}
 	defer conn.Close()
 	q := new(dns.Msg).SetQuestion("cb1.tptac9.com.", dns.TypeA)
-	m, _, err := (&dns.Client{Net: network, Timeout: 2 * time.Second}).ExchangeWithConn(q, &dns.Conn{Conn: conn})
+	m, _, err := (&dns.Client{Net: network, Timeout: 10 * time.Second}).ExchangeWithConn(q, &dns.Conn{Conn: conn})
 	if err != nil {
 		return "", err
 	}

@@ -1,9 +1,12 @@
 package network
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"parley/services/config"
 )
@@ -106,4 +109,92 @@ func renameSteps(links []Link, pins map[string]string) []renaming {
 		}
 	}
 	return append(aside, final...)
+}
+
+const (
+	// settle is how long the service waits at start for NICs that were here
+	// before, if it sees only new ones: giving their names away cannot be
+	// undone. Drivers have been loaded by then, but may still be probing.
+	settle      = 2 * time.Second
+	settleCheck = 50 * time.Millisecond
+)
+
+// settle waits while NICs are here but none that was before.
+func (s *Service) settle(ctx context.Context) {
+	d, err := s.deps.Store.Load()
+	if err != nil {
+		return
+	}
+	pins := pinsOf(d)
+	ctx, cancel := context.WithTimeout(ctx, settle)
+	defer cancel()
+	for {
+		nics, err := scanNICs(s.cfg.Sysfs)
+		if err != nil || len(nics) == 0 || len(pins) == 0 {
+			return
+		}
+		for _, mac := range pins {
+			if slices.ContainsFunc(nics, func(n NIC) bool { return n.MAC == mac }) {
+				return
+			}
+		}
+		select {
+		case <-time.After(settleCheck):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// errSame ends an update that has nothing to change.
+var errSame = errors.New("unchanged")
+
+// name gives the NICs that are here now their names, in live.json and in the
+// kernel, and takes the document as it then is. It asks for the store's lock:
+// mu must not be held.
+func (s *Service) name() error {
+	nics, err := scanNICs(s.cfg.Sysfs)
+	if err != nil {
+		return err
+	}
+	var doc config.Document
+	err = s.deps.Store.Update(func(d *config.Document) error {
+		pins := assign(nics, pinsOf(*d))
+		same := maps.Equal(pins, pinsOf(*d))
+		setPins(d, pins)
+		doc = d.Clone()
+		if same {
+			return errSame
+		}
+		s.log.Info("interfaces named", "mac", pins)
+		return nil
+	})
+	if err != nil && !errors.Is(err, errSame) {
+		// Without its document the node still shall be reachable.
+		s.log.Error("names of interfaces are not saved", "err", err)
+		if doc.Interfaces == nil {
+			doc = config.Default()
+			setPins(&doc, assign(nics, nil))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.doc, s.nics = doc, nics
+	links, err := s.deps.Kernel.Links()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, step := range renameSteps(s.physical(links), pinsOf(doc)) {
+		s.log.Info("renaming link", "index", step.index, "name", step.name)
+		errs = append(errs, s.deps.Kernel.Rename(step.index, step.name))
+	}
+	return errors.Join(errs...)
+}
+
+// physical are the links that are NICs.
+func (s *Service) physical(links []Link) []Link {
+	return slices.DeleteFunc(slices.Clone(links), func(l Link) bool {
+		return !slices.ContainsFunc(s.nics, func(n NIC) bool { return n.MAC == l.MAC })
+	})
 }

@@ -45,6 +45,9 @@ type Process struct {
 	store    *config.Store
 	log      *slog.Logger
 	resolver *resolver.Resolver
+	// ready is closed once the resolver has what live.json says: what was asked
+	// before would not know of local records.
+	ready chan struct{}
 
 	mu sync.Mutex
 	// ctx is Run's; nil before.
@@ -57,7 +60,7 @@ var _ networkapi.API = (*Process)(nil)
 
 // NewProcess returns the network of a process; it does nothing before Run.
 func NewProcess(cfg ProcessConfig, store *config.Store, log *slog.Logger) *Process {
-	p := &Process{cfg: cfg, store: store, log: log.With("component", "network")}
+	p := &Process{cfg: cfg, store: store, log: log.With("component", "network"), ready: make(chan struct{})}
 	p.resolver = resolver.New(log, resolver.Sockets{}, p.hostServers)
 	p.doors = newDoors(p.resolver, p.openDoor, p.log)
 	return p
@@ -85,6 +88,7 @@ func (p *Process) Run(ctx context.Context) error {
 	if err := p.resolver.Configure(p.doc.DNS); err != nil {
 		p.log.Error("DNS is not configured", "err", err)
 	}
+	close(p.ready)
 	ctl := &control.Server{Path: p.cfg.Socket, Handler: networkapi.Handler(p), Group: -1, Log: p.log}
 	parts := []func(context.Context) error{ctl.Run}
 	if p.cfg.Resolver != "" {
@@ -247,8 +251,13 @@ func (p *Process) prefix() netip.Prefix {
 	return netip.PrefixFrom(p.cfg.Address, p.cfg.Address.BitLen())
 }
 
-// Lookup implements networkapi.API.
+// Lookup implements networkapi.API. Before Run it waits for that.
 func (p *Process) Lookup(ctx context.Context, kind, name string) (networkapi.Answer, error) {
+	select {
+	case <-p.ready:
+	case <-ctx.Done():
+		return networkapi.Answer{}, ctx.Err()
+	}
 	return lookup(ctx, p.resolver, kind, name)
 }
 

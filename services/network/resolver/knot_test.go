@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -90,10 +91,31 @@ func (k *knot) kill() {
 	k.cmd = nil
 }
 
-func (k *knot) signal(s os.Signal) {
+// freeze stops the server where it is, all its threads: the signal alone leaves
+// them a moment.
+func (k *knot) freeze() {
 	k.t.Helper()
-	if err := k.cmd.Process.Signal(s); err != nil {
+	if err := k.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		k.t.Fatal(err)
+	}
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", k.cmd.Process.Pid))
+		if err != nil {
+			k.t.Fatal(err)
+		}
+		running := slices.DeleteFunc(tasks, func(task string) bool {
+			stat, err := os.ReadFile(task)
+			// The state stands after the name, which is in brackets.
+			_, state, _ := strings.Cut(string(stat), ") ")
+			return err != nil || strings.HasPrefix(state, "T")
+		})
+		if len(running) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			stat, err := os.ReadFile(running[0])
+			k.t.Fatalf("knotd does not stop: %s, %v", stat, err)
+		}
 	}
 }
 
@@ -148,7 +170,7 @@ func TestOutsideServers(t *testing.T) {
 
 	secondary.start()
 	r.Flush()
-	primary.signal(syscall.SIGSTOP)
+	primary.freeze()
 	check("primary silent", "a", "cb1.tptac9.com", secondary, 1, patience+time.Second)
 	check("primary known to be silent", "a", "cb3.tptac9.com", secondary, 1, time.Second)
 	secondary.kill()

@@ -116,6 +116,31 @@ type Result struct {
 func (r *Resolver) Resolve(ctx context.Context, name string, qtype uint16) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxLookup)
 	defer cancel()
+	begun := time.Now()
+	res, err := r.resolve(ctx, name, qtype)
+	r.trace(ctx, name, qtype, begun, res, err)
+	return res, err
+}
+
+// trace is one question and what came of it, for who traces the DNS: see package
+// trace.
+func (r *Resolver) trace(ctx context.Context, name string, qtype uint16, begun time.Time, res Result, err error) {
+	if !r.log.Enabled(ctx, slog.LevelDebug) {
+		return
+	}
+	args := []any{"name", name, "type", dns.TypeToString[qtype], "took", time.Since(begun).Round(time.Microsecond)}
+	if err != nil {
+		r.log.Debug("question without an answer", append(args, "err", err)...)
+		return
+	}
+	args = append(args, "code", dns.RcodeToString[res.Code], "records", len(res.Answer), "from", res.Source)
+	if res.Server.IsValid() {
+		args = append(args, "server", res.Server)
+	}
+	r.log.Debug("question", args...)
+}
+
+func (r *Resolver) resolve(ctx context.Context, name string, qtype uint16) (Result, error) {
 	set := r.set.Load()
 	name = dns.CanonicalName(name)
 	res := Result{Source: SourceLocal}

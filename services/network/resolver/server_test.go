@@ -82,7 +82,7 @@ func TestTruncatedAnswerIsFetchedByTCP(t *testing.T) {
 		network string
 		whole   bool
 	}{{"tcp", true}, {"udp", false}} {
-		m, _, err := (&dns.Client{Net: tt.network, Timeout: 5 * time.Second}).Exchange(q, addr)
+		m, _, err := (&dns.Client{Net: tt.network, Timeout: 20 * time.Second}).Exchange(q, addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,7 +151,7 @@ func TestServerAnswersByTheRules(t *testing.T) {
 	} {
 		for _, network := range []string{"udp", "tcp"} {
 			t.Run(fmt.Sprint(tt.name, " by ", network), func(t *testing.T) {
-				m, _, err := (&dns.Client{Net: network, Timeout: 5 * time.Second}).Exchange(tt.query, addr)
+				m, _, err := (&dns.Client{Net: network, Timeout: 20 * time.Second}).Exchange(tt.query, addr)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -228,7 +228,7 @@ func TestServeRefusesStrangers(t *testing.T) {
 		networks.Store(&nets)
 		for _, network := range []string{"udp", "tcp"} {
 			q := new(dns.Msg).SetQuestion("cb1.example.com.", dns.TypeA)
-			m, _, err := (&dns.Client{Net: network, Timeout: 5 * time.Second}).Exchange(q, s.Addr().String())
+			m, _, err := (&dns.Client{Net: network, Timeout: 20 * time.Second}).Exchange(q, s.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -271,7 +271,7 @@ func TestBounded(t *testing.T) {
 	dial()
 	first := <-accepted
 	over := dial()
-	over.SetReadDeadline(time.Now().Add(10 * time.Second))
+	over.SetReadDeadline(time.Now().Add(20 * time.Second))
 	if _, err := over.Read(make([]byte, 1)); err == nil || isTimeout(err) {
 		t.Errorf("a connection beyond the bound reads %v; want it closed", err)
 	}
