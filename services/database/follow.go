@@ -1,0 +1,258 @@
+package database
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"parley/services/problem"
+	"parley/services/xmpp/peer"
+	"parley/services/xmpp/store"
+)
+
+// Calls that nodes make of one another. Those that change something are for the
+// leader, who is the primary.
+const (
+	callHello     = "hello"
+	callJoinCheck = "join-check"
+	callJoin      = "join"
+	callSettle    = "settle"
+	callRemove    = "remove"
+	callIsMember  = "is-member"
+	callNodes     = "nodes"
+	callApply     = "apply"
+	// callChange and callList are a connected node's, for any member.
+	callChange = "change"
+	callList   = "list"
+)
+
+// handle answers other nodes. Nothing here may wait for Server.mu: a core is
+// closed under it, and waits for its calls.
+func (s *Server) handle(c *core) {
+	leads := func(f func(ctx context.Context, from peer.Hello, in json.RawMessage) (any, error)) func(context.Context, peer.Hello, json.RawMessage) (any, error) {
+		return func(ctx context.Context, from peer.Hello, in json.RawMessage) (any, error) {
+			if !c.State().Ready || c.record.Load().ID == "" {
+				return nil, problem.New(problem.DatabaseNoLeader)
+			}
+			return f(ctx, from, in)
+		}
+	}
+	c.peers.HandleCall(callHello, func(context.Context, peer.Hello, json.RawMessage) (any, error) { return c.hello(), nil })
+	c.peers.HandleCall(callJoinCheck, func(_ context.Context, _ peer.Hello, in json.RawMessage) (any, error) {
+		var req joinRequest
+		if err := json.Unmarshal(in, &req); err != nil {
+			return nil, err
+		}
+		return c.checkJoin(req)
+	})
+	c.peers.HandleCall(callJoin, leads(func(ctx context.Context, from peer.Hello, in json.RawMessage) (any, error) {
+		var req joinRequest
+		if err := json.Unmarshal(in, &req); err != nil {
+			return nil, err
+		}
+		if _, err := c.checkJoin(req); err != nil {
+			return nil, err
+		}
+		back, cancel := context.WithTimeout(ctx, backWait)
+		defer cancel()
+		if err := c.peers.Call(back, from.Address, callHello, nil, nil); err != nil {
+			return nil, problem.New(problem.DatabaseBack, "node", req.Node, "address", from.Address, "detail", reason(err))
+		}
+		s.log.Info("node joins", "node", from.Address)
+		return nil, unsettled(c.AddLearner(ctx, from.ID, from.Address))
+	}))
+	c.peers.HandleCall(callSettle, leads(func(ctx context.Context, from peer.Hello, _ json.RawMessage) (any, error) {
+		for _, m := range c.State().Members {
+			if m.ID == from.ID && m.Addr != from.Address && from.Address != "" {
+				return nil, unsettled(c.SetAddress(ctx, from.ID, from.Address))
+			}
+		}
+		return nil, unsettled(c.Promote(ctx, from.ID))
+	}))
+	c.peers.HandleCall(callRemove, leads(func(ctx context.Context, _ peer.Hello, in json.RawMessage) (any, error) {
+		var id string
+		if err := json.Unmarshal(in, &id); err != nil {
+			return nil, err
+		}
+		return nil, unsettled(c.Remove(ctx, id))
+	}))
+	c.peers.HandleCall(callIsMember, leads(func(_ context.Context, from peer.Hello, in json.RawMessage) (any, error) {
+		var id string
+		if err := json.Unmarshal(in, &id); err != nil {
+			return nil, err
+		}
+		// The leader of a cluster that was founded again knows nothing of
+		// the members of the old one.
+		if c.record.Load().ID != from.Cluster {
+			return nil, problem.New(problem.DatabaseNoLeader)
+		}
+		return slices.ContainsFunc(c.State().Members, func(m store.Member) bool { return m.ID == id }), nil
+	}))
+	c.peers.HandleCall(callNodes, func(context.Context, peer.Hello, json.RawMessage) (any, error) {
+		if c.record.Load().ID == "" {
+			return nil, problem.New(problem.DatabaseNone, "node", c.address())
+		}
+		return c.nodes(), nil
+	})
+	s.handleRecords(c, leads)
+}
+
+// unsettled is err for one who may ask again: nothing here is done twice.
+func unsettled(err error) error {
+	if outcomeUnknown(err) {
+		return problem.New(problem.DatabaseNoLeader)
+	}
+	return explain(err)
+}
+
+// joinRequest is what a node that wants to join tells.
+type joinRequest struct {
+	// Node is what the operator typed.
+	Node  string     `json:"node"`
+	Hello peer.Hello `json:"hello"`
+}
+
+const (
+	// maxClock is how far clocks may be apart.
+	maxClock = 30 * time.Second
+	// backWait is how long a node that joins may take to answer.
+	backWait = 4 * time.Second
+)
+
+// checkJoin says whether a node may join, and where the leader is. Nothing
+// changes by it.
+func (c *core) checkJoin(req joinRequest) (leader string, err error) {
+	own := c.hello()
+	apart := own.Time.Sub(req.Hello.Time)
+	st := c.State()
+	others := 0
+	for _, m := range st.Members {
+		// One that had its address is what it was before.
+		if m.Addr != req.Hello.Address {
+			others++
+		}
+	}
+	switch {
+	case own.Cluster == "":
+		return "", problem.New(problem.DatabaseNone, "node", req.Node)
+	case req.Hello.Protocol != own.Protocol:
+		return "", problem.New(problem.DatabaseVersion, "node", req.Node, "theirs", own.Version, "ours", req.Hello.Version)
+	case apart.Abs() > maxClock:
+		return "", problem.New(problem.DatabaseClock, "node", req.Node, "seconds", strconv.Itoa(int(apart.Abs().Seconds())))
+	case others >= maxNodes:
+		return "", problem.New(problem.DatabaseMany, "node", req.Node, "most", strconv.Itoa(maxNodes))
+	case st.LeaderAddr == "":
+		return "", problem.New(problem.DatabaseNoLeader)
+	}
+	return st.LeaderAddr, nil
+}
+
+const (
+	// lookEvery is how often a member looks even if it hears of no change.
+	lookEvery = 200 * time.Millisecond
+	// askEvery is how long a member without a leader waits before it asks
+	// whether it is one still, and between two such questions.
+	askEvery = 2 * time.Second
+	// settleWait bounds what a member asks of the leader.
+	settleWait = 3 * time.Second
+)
+
+// follow is a member's care for itself: it watches the others, has the leader
+// give it its vote and note its address, and finds out if it was removed.
+func (s *Server) follow(c *core) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	asked := time.Now()
+	for {
+		changed := c.Changed()
+		st := c.State()
+		c.look()
+		c.peers.SetMembers(others(st))
+		if err := c.settle(st); err != nil && c.ctx.Err() == nil {
+			s.log.Debug("membership not settled", "err", err)
+		}
+		if !st.Ready && !c.joining.Load() && c.record.Load().ID != "" && time.Since(st.Contact) > askEvery && time.Since(asked) > askEvery {
+			asked = time.Now()
+			if by := c.removedBy(c.ctx, st); by != "" {
+				s.log.Warn("this node was removed from the database cluster", "by", by)
+				select {
+				case s.evicted <- c:
+				default:
+				}
+			}
+		}
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-changed:
+		case <-tick.C:
+		}
+	}
+}
+
+func others(st store.State) (ms []peer.Member) {
+	for _, m := range st.Members {
+		if m.ID != st.ID {
+			ms = append(ms, peer.Member{ID: m.ID, Addr: m.Addr})
+		}
+	}
+	return ms
+}
+
+// settle has this node's entry be as it should: with a vote, and where it is
+// reached.
+func (c *core) settle(st store.State) error {
+	at := slices.IndexFunc(st.Members, func(m store.Member) bool { return m.ID == st.ID })
+	address := c.address()
+	if at < 0 || c.joining.Load() || c.record.Load().ID == "" || st.Members[at].Voter && (st.Members[at].Addr == address || address == "") {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, settleWait)
+	defer cancel()
+	switch {
+	case st.Ready:
+		return c.SetAddress(ctx, st.ID, address)
+	case st.LeaderAddr != "" && st.LeaderID != st.ID:
+		return c.peers.Call(ctx, st.LeaderAddr, callSettle, nil, nil)
+	}
+	return nil
+}
+
+// removedBy is the address of a leader for which this node is no member, ""
+// where none says so.
+func (c *core) removedBy(ctx context.Context, st store.State) string {
+	ctx, cancel := context.WithTimeout(ctx, settleWait)
+	defer cancel()
+	for _, m := range others(st) {
+		member := true
+		if err := c.peers.Call(ctx, m.Addr, callIsMember, st.ID, &member); err == nil && !member {
+			return m.Addr
+		}
+	}
+	return ""
+}
+
+// removed makes a node that was removed stand alone, with its copy.
+func (s *Server) removed(c *core) {
+	end, err := s.begin("a change of this node")
+	if err != nil {
+		// Whoever changes it asks again.
+		return
+	}
+	defer end()
+	if now, _ := s.current(); now != c {
+		return
+	}
+	if err := s.standAlone(); err != nil {
+		s.log.Error("removed node does not stand alone", "err", err)
+	}
+}
+
+// reason is why, without the fix.
+func reason(err error) string {
+	text, _, _ := strings.Cut(problem.Text(explain(err)), ";")
+	return text
+}
