@@ -14,6 +14,7 @@ import (
 	"sync"
 
 	"parley/services/callbridge/callbridgeapi"
+	"parley/services/callbridge/directory"
 	"parley/services/config"
 	"parley/services/control"
 	"parley/services/eventlog/eventlogapi"
@@ -49,7 +50,10 @@ type Deps struct {
 	Own func() []netip.Addr
 	// Dial opens a TCP connection; nil is the usual way.
 	Dial func(ctx context.Context, addr netip.AddrPort) (net.Conn, error)
-	Log  *slog.Logger
+	// Deployment is where the bridge is listed among the others, and the
+	// directory's settings are that it shares with them; nil for nowhere.
+	Deployment Deployment
+	Log        *slog.Logger
 }
 
 // Bridge is the service. Run it once; the methods of callbridgeapi.API may
@@ -59,10 +63,15 @@ type Bridge struct {
 	deps     Deps
 	log      *slog.Logger
 	reporter *reporter
+	people   *people
 
 	// making is held while a component connection is made and none is there:
 	// the server knows one connection by a name, and a second ends the first.
 	making chan struct{}
+	// taking is held while the directory's settings are read and taken.
+	taking sync.Mutex
+	// listed has room for one word that the configuration has changed.
+	listed chan struct{}
 
 	mu sync.Mutex
 	// conf is live.json as it was taken last.
@@ -82,7 +91,10 @@ func New(cfg Config, deps Deps) *Bridge {
 		}
 	}
 	log := deps.Log.With("component", "callbridge")
-	return &Bridge{cfg: cfg, deps: deps, log: log, reporter: newReporter(deps.Events, log), making: make(chan struct{}, 1)}
+	return &Bridge{
+		cfg: cfg, deps: deps, log: log, reporter: newReporter(faultKey, deps.Events, log), people: newPeople(cfg.Paths.Files(), deps, log),
+		making: make(chan struct{}, 1), listed: make(chan struct{}, 1),
+	}
 }
 
 // Run keeps the connection until ctx ends.
@@ -94,12 +106,19 @@ func (b *Bridge) Run(ctx context.Context) error {
 	b.mu.Lock()
 	b.conf = d.CallBridge
 	b.mu.Unlock()
+	if b.deps.Deployment == nil {
+		b.people.take(d.Directory)
+	}
 	socket := &control.Server{Path: b.cfg.Paths.Socket("callbridge"), Handler: callbridgeapi.Handler(b), Group: b.cfg.Group, Log: b.log}
 	run, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var running sync.WaitGroup
 	running.Go(func() { stop(socket.Run(run)) })
 	running.Go(func() { b.reporter.run(run) })
+	running.Go(func() { b.people.reporter.run(run) })
+	running.Go(func() { b.people.run(run) })
+	running.Go(func() { b.enlist(run) })
+	running.Go(func() { b.follow(run) })
 	b.keep(run)
 	running.Wait()
 	if err := context.Cause(run); ctx.Err() == nil && !errors.Is(err, context.Canceled) {
@@ -134,7 +153,7 @@ func ready(conf config.CallBridge) bool {
 
 // Reload implements callbridgeapi.API. What does not concern the connection
 // leaves it alone.
-func (b *Bridge) Reload(context.Context) error {
+func (b *Bridge) Reload(ctx context.Context) error {
 	d, err := b.deps.Config.Load()
 	if err != nil {
 		return err
@@ -145,8 +164,19 @@ func (b *Bridge) Reload(context.Context) error {
 	if _, err := loadTrust(b.cfg.Paths.Files(), d.CallBridge.Trust); err != nil {
 		return err
 	}
+	if err := directory.CheckSettings(d.Directory); err != nil {
+		return err
+	}
+	// Changes of anything else do not depend on the database.
+	if err := b.takeDirectory(ctx); err != nil {
+		b.log.Warn("settings of the directory not looked at", "err", err)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	select {
+	case b.listed <- struct{}{}:
+	default:
+	}
 	old, now := b.conf, d.CallBridge
 	b.conf = now
 	if b.again != nil && (old.Enabled != now.Enabled || old.XMPP != now.XMPP || old.Trust != now.Trust) {

@@ -62,7 +62,8 @@ func parseServer(s string) (target, error) {
 	}
 	t.name = strings.ToLower(strings.TrimSuffix(t.name, "."))
 	if a, err := netip.ParseAddr(t.name); err == nil {
-		if a.IsUnspecified() || a.IsMulticast() {
+		// A zone is a name of an interface, with any text in it.
+		if a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" {
 			return target{}, bad
 		}
 		return t, nil

@@ -16,12 +16,13 @@ import (
 // way returns how conf gets to a server. An error is that of its trust file.
 func (b *Bridge) way(conf config.CallBridge) (*way, error) {
 	t, err := loadTrust(b.cfg.Paths.Files(), conf.Trust)
-	return &way{link: conf.XMPP, trust: t, names: b.deps.Names, own: b.deps.Own, dial: b.deps.Dial, random: rand.IntN}, err
+	return &way{link: conf.XMPP, trust: t, names: b.deps.Names, own: b.deps.Own, dial: b.deps.Dial, random: rand.IntN, told: b.trace, log: b.log}, err
 }
 
 // connect keeps a connection by conf until ctx ends.
 func (b *Bridge) connect(ctx context.Context, conf config.CallBridge) {
 	var p pace
+	var h home
 	var lost netip.AddrPort
 	for {
 		w, err := b.way(conf)
@@ -35,11 +36,8 @@ func (b *Bridge) connect(ctx context.Context, conf config.CallBridge) {
 		}
 		var lived time.Duration
 		if lost = (netip.AddrPort{}); f == nil {
-			lost = c.addr
-			begun := time.Now()
-			f = w.refused(c.live(ctx, w.address(), w.link.Domain)).at(c.target, c.addr)
-			c.close()
-			lived = max(time.Since(begun), 1)
+			f, lived = b.stay(ctx, conf, w, c, &h)
+			lost = f.address
 		}
 		if ctx.Err() != nil {
 			return
@@ -142,6 +140,8 @@ func (b *Bridge) begin(conf config.CallBridge) {
 func (b *Bridge) connected(link config.BridgeLink, c *wire) {
 	b.mu.Lock()
 	b.status.change(callbridgeapi.Connected)
+	// It may come from another connection.
+	b.status.since = time.Now()
 	b.status.conf, b.status.server, b.status.address = link, b.nameOf(c.target, c.addr), c.addr
 	b.mu.Unlock()
 	b.log.Info("connected", "server", c.target.String(), "addr", c.addr)
@@ -212,10 +212,11 @@ func (f *failure) text() string {
 
 // events are the original's lines. It has them for the DNS; what it wrote of
 // other failures is not known, so those have the lines that are true of them.
+// What is ours to say beside them is said once.
 func (f *failure) events(live bool) []eventlogapi.Event {
 	var es []eventlogapi.Event
 	add := func(format string, args ...any) {
-		es = append(es, eventlogapi.Event{Time: time.Now(), Level: eventlogapi.Info, Message: fmt.Sprintf(format, args...), Hint: f.text()})
+		es = append(es, eventlogapi.Event{Time: time.Now(), Level: eventlogapi.Info, Message: fmt.Sprintf(format, args...)})
 	}
 	for _, name := range f.nameless {
 		add("No DNS A or AAAA records for %s", name)
@@ -224,6 +225,7 @@ func (f *failure) events(live bool) []eventlogapi.Event {
 		add("XMPP connection dropped while session was live for reason %d", numbers[f.reason])
 	}
 	add("XMPP component connection disconnected due to failure reason: %q", f.reason)
+	es[len(es)-1].Hint = f.text()
 	return es
 }
 

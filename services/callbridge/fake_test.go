@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -102,10 +103,20 @@ type fake struct {
 	// words go out once the stream is open.
 	words []string
 
+	// others are servers of the same cluster: a new connection here ends
+	// theirs.
+	others []*fake
+
 	mu sync.Mutex
+	// live are the connections that were let in.
+	live []net.Conn
+	// told is what the bridge acknowledged last.
+	told string
+	// unacked servers take stanzas and acknowledge none.
+	unacked bool
 	// refuses, when set, is the condition that follows the handshake.
 	refuses stream.Condition
-	// mute servers answer no ping.
+	// mute servers answer nothing.
 	mute  bool
 	conns []net.Conn
 	// pings that were asked for.
@@ -188,11 +199,18 @@ func (f *fake) serve(raw net.Conn) {
 	}
 	conn.Write(stream.Header{Content: stanza.NSComponent, From: h.To, ID: "stream-1"}.Append(nil))
 	if _, err := s.Next(); err != nil {
+		conn.Write([]byte(stream.End))
 		return
 	}
 	f.mu.Lock()
 	refuses := f.refuses
 	f.mu.Unlock()
+	if refuses == "" {
+		for _, o := range f.others {
+			o.evict()
+		}
+		f.now(func() { f.live = append(f.live, conn) })
+	}
 	if refuses != "" {
 		conn.Write((&stream.Error{Condition: refuses}).Append(nil))
 		return
@@ -201,17 +219,38 @@ func (f *fake) serve(raw net.Conn) {
 	var saying sync.WaitGroup
 	defer saying.Wait()
 	// The pipe holds nothing: whoever writes waits for the other to read.
+	out := make(chan []byte, 100)
 	saying.Go(func() {
 		for _, w := range f.words {
 			conn.Write([]byte(w))
 		}
+		for b := range out {
+			conn.Write(b)
+		}
 	})
+	defer close(out)
 	defer raw.Close()
+	stanzas := 0
 	for {
 		e, err := s.Next()
 		if err != nil {
 			return
 		}
+		if e.Name.Space == stanza.NSSM {
+			f.mu.Lock()
+			unacked := f.unacked || f.mute
+			f.mu.Unlock()
+			switch {
+			case e.Name.Local == "enable":
+				out <- stanza.New(stanza.NSSM, "enabled").Append(nil, stanza.NSClient)
+			case e.Name.Local == "a":
+				f.now(func() { f.told = e.Attr("h") })
+			case e.Name.Local == "r" && !unacked:
+				out <- stanza.New(stanza.NSSM, "a", "h", strconv.Itoa(stanzas)).Append(nil, stanza.NSClient)
+			}
+			continue
+		}
+		stanzas++
 		f.mu.Lock()
 		f.heard = append(f.heard, e)
 		if e.Child(stanza.NSPing, "ping") != nil {
@@ -220,8 +259,19 @@ func (f *fake) serve(raw net.Conn) {
 		mute := f.mute
 		f.mu.Unlock()
 		if !mute && e.Attr("type") == "get" {
-			conn.Write(stanza.Result(e).Append(nil, stanza.NSClient))
+			out <- stanza.Result(e).Append(nil, stanza.NSClient)
 		}
+	}
+}
+
+// evict ends the connections with a conflict.
+func (f *fake) evict() {
+	f.mu.Lock()
+	live := f.live
+	f.live = nil
+	f.mu.Unlock()
+	for _, c := range live {
+		c.Write((&stream.Error{Condition: stream.Conflict}).Append(nil))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 // reporter tells the event log, in the background: a log that does not answer
 // must not hold a connection up. What it does not take is told later.
 type reporter struct {
+	// key names the one condition that it has.
+	key    string
 	events Events
 	log    *slog.Logger
 	wake   chan struct{}
@@ -37,8 +39,8 @@ const (
 	remindEvery = 30 * time.Second
 )
 
-func newReporter(events Events, log *slog.Logger) *reporter {
-	return &reporter{events: events, log: log, wake: make(chan struct{}, 1)}
+func newReporter(key string, events Events, log *slog.Logger) *reporter {
+	return &reporter{key: key, events: events, log: log, wake: make(chan struct{}, 1)}
 }
 
 // failed takes events; a fault, if any, is now the condition.
@@ -140,7 +142,7 @@ func (r *reporter) report(ctx context.Context) error {
 	if fault != nil {
 		err = r.events.Raise(ctx, *fault)
 	} else {
-		err = r.events.Drop(ctx, faultKey)
+		err = r.events.Drop(ctx, r.key)
 	}
 	if err != nil {
 		return err

@@ -21,11 +21,17 @@ type status struct {
 	// failure is the last one, nil for none.
 	failure        *failure
 	failedAt, next time.Time
+	// components check passwords, and own says that this is one of them; at
+	// registered it became so.
+	components int
+	own        bool
+	registered time.Time
 }
 
 func (s *status) change(to callbridgeapi.State) {
 	if s.state != to {
 		s.state, s.since = to, time.Now()
+		s.components, s.own = 0, false
 	}
 }
 
@@ -40,8 +46,7 @@ func (b *Bridge) Status(context.Context) (callbridgeapi.Status, error) {
 func (s *status) tell(now time.Time) callbridgeapi.Status {
 	out := callbridgeapi.Status{
 		State: s.state, Since: s.since, Name: s.conf.Name, Domain: s.conf.Domain, Server: s.server, Address: s.address,
-		// The bridge has none to offer yet.
-		AuthenticationRow: "no authentication components found",
+		AuthenticationRow: s.authentication(now),
 	}
 	if out.State == "" {
 		out.State = callbridgeapi.Off
@@ -65,6 +70,21 @@ func (s *status) tell(now time.Time) callbridgeapi.Status {
 		out.Next = s.next
 	}
 	return out
+}
+
+// authentication is the row of it.
+func (s *status) authentication(now time.Time) string {
+	components := fmt.Sprintf("%d authentication components", s.components)
+	if s.components == 1 {
+		components = "1 authentication component"
+	}
+	switch {
+	case s.components == 0:
+		return "no authentication components found"
+	case s.own:
+		return fmt.Sprintf("registered for %s (%s)", duration(now.Sub(s.registered)), components)
+	}
+	return components + " found"
 }
 
 // duration is as the original has it: "1 minute, 2 seconds".

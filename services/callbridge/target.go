@@ -25,6 +25,8 @@ const (
 type target struct {
 	name string
 	port uint16
+	// priority that the DNS gives it; less is better.
+	priority int
 }
 
 func (t target) String() string { return fmt.Sprintf("%s:%d", t.name, t.port) }
@@ -69,7 +71,7 @@ func (w *way) targets(ctx context.Context) ([]target, *failure) {
 	}
 	all := make([]target, 0, len(records))
 	for _, r := range order(records, w.random) {
-		all = append(all, target{strings.TrimSuffix(r.Target, "."), r.Port})
+		all = append(all, target{strings.TrimSuffix(r.Target, "."), r.Port, int(r.Priority)})
 	}
 	names := make([]string, len(all))
 	for i, t := range all {

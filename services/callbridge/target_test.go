@@ -85,19 +85,20 @@ func TestParseServer(t *testing.T) {
 		want target
 		ok   bool
 	}{
-		{"cb1.tptac9.com", target{"cb1.tptac9.com", 5223}, true},
-		{"CB1.tptac9.com.", target{"cb1.tptac9.com", 5223}, true},
-		{"cb1.tptac9.com:15223", target{"cb1.tptac9.com", 15223}, true},
-		{"10.106.81.30", target{"10.106.81.30", 5223}, true},
-		{"10.106.81.30:5222", target{"10.106.81.30", 5222}, true},
-		{"localhost", target{"localhost", 5223}, true},
-		{"localhost:5223", target{"localhost", 5223}, true},
-		{"::1", target{"::1", 5223}, true},
-		{"[::1]", target{"::1", 5223}, true},
-		{"[2001:db8::1]:99", target{"2001:db8::1", 99}, true},
+		{"cb1.tptac9.com", target{name: "cb1.tptac9.com", port: 5223}, true},
+		{"CB1.tptac9.com.", target{name: "cb1.tptac9.com", port: 5223}, true},
+		{"cb1.tptac9.com:15223", target{name: "cb1.tptac9.com", port: 15223}, true},
+		{"10.106.81.30", target{name: "10.106.81.30", port: 5223}, true},
+		{"10.106.81.30:5222", target{name: "10.106.81.30", port: 5222}, true},
+		{"localhost", target{name: "localhost", port: 5223}, true},
+		{"localhost:5223", target{name: "localhost", port: 5223}, true},
+		{"::1", target{name: "::1", port: 5223}, true},
+		{"[::1]", target{name: "::1", port: 5223}, true},
+		{"[2001:db8::1]:99", target{name: "2001:db8::1", port: 99}, true},
 		{"cb1:0", target{}, false}, {"cb1:x", target{}, false}, {"cb1:65536", target{}, false}, {":5223", target{}, false},
 		{"", target{}, false}, {"a b", target{}, false}, {"a..b", target{}, false}, {"-a", target{}, false},
 		{"0.0.0.0", target{}, false}, {"::", target{}, false}, {"10.1.2", target{}, false}, {"1.2.3.999", target{}, false},
+		{"fe80::1%foo bar", target{}, false}, {"[fe80::1%a]:5223", target{}, false}, {"fe80::1%a", target{}, false},
 		{"https://cb1", target{}, false}, {"[cb1]", target{}, false},
 	} {
 		t.Run(tt.in, func(t *testing.T) {

@@ -8,7 +8,6 @@ import (
 
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/problem"
-	"parley/services/xmpp/stream"
 )
 
 // walkTime bounds a walk: what has no step by then has not been done.
@@ -76,17 +75,7 @@ func (b *Bridge) visit(ctx context.Context, w *way, t target, a netip.AddrPort) 
 		return true
 	}
 	begun := time.Now()
-	// Whoever is not known is told so before the stream's end is answered.
-	err := c.during(ctx, func() error {
-		if err := c.send([]byte(stream.End)); err != nil {
-			return err
-		}
-		_, err := c.next()
-		return err
-	})
-	if f = w.refused(err); f.reason != callbridgeapi.AuthenticationFailure {
-		f = nil
-	}
+	f = w.knows(ctx, c)
 	detail := fmt.Sprintf("%s is known there; the secret was not tried, as there is a connection", w.link.Name)
 	if same {
 		detail = fmt.Sprintf("%s is known there; %s has taken the secret", w.link.Name, server)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"strings"
@@ -29,6 +30,8 @@ type way struct {
 	random func(n int) int
 	// told takes each step; nil: nobody does.
 	told func(callbridgeapi.Step)
+	// log takes the stanzas of a trace.
+	log *slog.Logger
 }
 
 // tell is the end of a step that was begun then.
@@ -87,6 +90,7 @@ func (w *way) open(ctx context.Context, t target, addr netip.AddrPort, raw net.C
 	w.tell(callbridgeapi.Step{Target: t.name, What: "TLS"}, begun, nil, fmt.Sprintf("certificate of %s, valid until %s", short(leaf.Subject.CommonName), leaf.NotAfter.UTC().Format(time.DateOnly)))
 	begun = time.Now()
 	wire := newWire(conn, t, addr)
+	wire.log = w.log
 	if err := wire.begin(ctx, w.address()); err != nil {
 		wire.close()
 		f := w.refused(err).at(t, addr)
@@ -112,7 +116,7 @@ func (w *way) secure(ctx context.Context, t target, raw net.Conn) (*tls.Conn, *f
 	case err == nil:
 		return conn, nil
 	case distrust != nil:
-		return nil, &failure{reason: callbridgeapi.TLSFailure, detail: short(distrust.Error()), hint: w.trust.hint()}
+		return nil, &failure{reason: callbridgeapi.TLSFailure, detail: short(strings.TrimPrefix(distrust.Error(), "x509: ")), hint: w.trust.hint()}
 	case isTimeout(err), errors.Is(err, io.EOF), errors.Is(err, context.DeadlineExceeded):
 		return nil, &failure{reason: callbridgeapi.ConnectionFailure, detail: "it does not answer to TLS", hint: fmt.Sprintf("see 'xmpp status' on %s", t.name)}
 	}
@@ -135,7 +139,7 @@ func (w *way) authenticate(ctx context.Context, wire *wire) *failure {
 	step := callbridgeapi.Step{Target: wire.target.name, What: "authentication"}
 	sum := sha1.Sum([]byte(wire.id + w.link.Secret.Reveal()))
 	err := wire.during(ctx, func() error {
-		if err := wire.write(stanza.New(stanza.NSClient, "handshake").AddText(hex.EncodeToString(sum[:]))); err != nil {
+		if err := wire.send(stanza.New(stanza.NSClient, "handshake").AddText(hex.EncodeToString(sum[:])).Append(nil, stanza.NSClient)); err != nil {
 			return err
 		}
 		e, err := wire.next()

@@ -3,6 +3,7 @@ package callbridge
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -31,8 +32,14 @@ type wire struct {
 	scanner *stream.Scanner
 	// id is what the server calls the stream.
 	id string
+	// log takes the stanzas of a trace; nil: nothing does.
+	log *slog.Logger
 
-	mu sync.Mutex
+	// attendant takes part in the stream while it lives.
+	attendant *attendant
+
+	mu   sync.Mutex
+	acks acks
 }
 
 func newWire(conn *tls.Conn, t target, addr netip.AddrPort) *wire {
@@ -88,15 +95,40 @@ func (w *wire) next() (*stanza.Element, error) {
 	if fault := streamError(e); fault != nil {
 		return nil, fault
 	}
+	w.trace("stanza in", e)
 	return e, nil
 }
 
-// write sends a stanza.
-func (w *wire) write(e *stanza.Element) error { return w.send(e.Append(nil, stanza.NSClient)) }
+// write sends a stanza, and again to the next server where this one does not
+// acknowledge it.
+func (w *wire) write(e *stanza.Element) error {
+	w.trace("stanza out", e)
+	b := e.Append(nil, stanza.NSClient)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sendNow(w.acks.put(b, b[:len(b):len(b)]))
+}
 
+// writeOnce sends a stanza that is of no use to another server.
+func (w *wire) writeOnce(e *stanza.Element) error {
+	w.trace("stanza out", e)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sendNow(w.acks.put(e.Append(nil, stanza.NSClient), nil))
+}
+
+// send sends what is no stanza.
 func (w *wire) send(b []byte) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	return w.sendNow(b)
+}
+
+// sendNow is send for callers that hold mu.
+func (w *wire) sendNow(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
 	w.conn.SetWriteDeadline(time.Now().Add(writeTime))
 	_, err := w.conn.Write(b)
 	return err
@@ -115,27 +147,63 @@ func (w *wire) close() {
 	w.scanner.Release()
 }
 
+// drop closes a connection that was lost. The stream is not ended: a server that
+// lives keeps for the next connection what it has.
+func (w *wire) drop() {
+	w.conn.NetConn().Close()
+	w.scanner.Release()
+}
+
 // live reads until the stream ends, and says why it did. When ctx ends the
-// error is ctx's.
-func (w *wire) live(ctx context.Context, self, domain string) error {
+// error is ctx's. It begins with what another server has not acknowledged.
+func (w *wire) live(ctx context.Context, self, domain string, again [][]byte) error {
 	return w.during(ctx, func() error {
+		if err := w.enable(again); err != nil {
+			return err
+		}
 		pinging, stop := context.WithCancel(ctx)
+		defer w.attendant.checks.Wait()
 		var done sync.WaitGroup
 		done.Go(func() { w.ping(pinging, self, domain) })
+		done.Go(func() { w.attendant.run(pinging) })
 		defer done.Wait()
 		defer stop()
 		for {
 			e, err := w.next()
+			if err == nil {
+				err = w.take(pinging, e)
+			}
 			if err != nil {
 				return err
 			}
-			if reply := answer(e); reply != nil {
-				if err := w.write(reply); err != nil {
-					return err
-				}
-			}
 		}
 	})
+}
+
+// take does what an element asks for. A stanza is acknowledged when that is
+// done, and nothing more has come by then.
+func (w *wire) take(ctx context.Context, e *stanza.Element) error {
+	if e.Name.Space == stanza.NSSM {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		reply, err := w.acks.heed(e)
+		if err != nil {
+			return err
+		}
+		return w.sendNow(reply)
+	}
+	w.took()
+	if !w.attendant.takes(ctx, e) {
+		if reply := answer(e); reply != nil {
+			if err := w.write(reply); err != nil {
+				return err
+			}
+		}
+	}
+	if w.scanner.Buffered() > 0 {
+		return nil
+	}
+	return w.acknowledge()
 }
 
 // ping asks the server for a sign of life, again and again (XEP-0199). A write
@@ -150,7 +218,7 @@ func (w *wire) ping(ctx context.Context, self, domain string) {
 		case <-tick.C:
 		}
 		iq := stanza.New(stanza.NSClient, "iq", "type", "get", "from", self, "to", domain, "id", "ping-"+strconv.Itoa(n))
-		if w.write(iq.Add(stanza.New(stanza.NSPing, "ping"))) != nil {
+		if w.writeOnce(iq.Add(stanza.New(stanza.NSPing, "ping"))) != nil {
 			w.conn.NetConn().Close()
 			return
 		}

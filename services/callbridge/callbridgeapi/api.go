@@ -20,6 +20,36 @@ type API interface {
 	// Test walks DNS, TCP, TLS and authentication for every target of the
 	// configuration, without touching the connection that there is.
 	Test(ctx context.Context) ([]Step, error)
+
+	// Directory is what is known of the LDAP server.
+	Directory(ctx context.Context) (Directory, error)
+	// TestDirectory walks DNS, TCP, TLS, log-in and a search for the LDAP
+	// server of the settings. Without one it is a problem.
+	TestDirectory(ctx context.Context) ([]Step, error)
+	// SyncDirectory has the LDAP server list its users now, and returns when
+	// it has; a problem says why it could not.
+	SyncDirectory(ctx context.Context) (Directory, error)
+}
+
+// Directory is the LDAP server at one moment.
+type Directory struct {
+	// Configured says that the settings have one; without it all else is zero.
+	// While the settings are not known it is true, and Server empty.
+	Configured bool `json:"configured"`
+	// Server is "ldap.example.com:389", and TLS "starttls", "ldaps" or "none",
+	// with what the configuration leaves out filled in.
+	Server string `json:"server,omitempty"`
+	TLS    string `json:"tls,omitempty"`
+	// Offered says that XMPP may ask this Call Bridge for passwords now.
+	Offered bool `json:"offered"`
+	// Users is how many it listed at Synced, the last time that it did.
+	Users  int       `json:"users"`
+	Synced time.Time `json:"synced,omitzero"`
+	// Trouble is why it could not be asked at TroubleAt, "" since it could.
+	Trouble   string    `json:"trouble,omitempty"`
+	TroubleAt time.Time `json:"trouble_at,omitzero"`
+	// Next is when the users are listed again.
+	Next time.Time `json:"next,omitzero"`
 }
 
 // State of the connection.
@@ -73,11 +103,12 @@ type Status struct {
 	AuthenticationRow string `json:"authentication_row"`
 }
 
-// Step is one step of Test.
+// Step is one step of Test or TestDirectory.
 type Step struct {
 	// Target is a server's name, "" for the look-up of all of them.
 	Target string `json:"target,omitempty"`
-	// What was done: "DNS SRV", "DNS A", "TCP", "TLS", "authentication".
+	// What was done: "DNS SRV", "DNS A", "TCP", "TLS", "authentication"; of
+	// TestDirectory "DNS", "TCP", "TLS", "log-in", "users".
 	What string `json:"what"`
 	OK   bool   `json:"ok"`
 	// Detail is what was asked of whom and what came back; Hint the command

@@ -38,6 +38,21 @@ func (c *Client) Test(ctx context.Context) (steps []Step, err error) {
 	return steps, c.c.Call(ctx, "POST", "/test", nil, &steps)
 }
 
+// Directory implements API.
+func (c *Client) Directory(ctx context.Context) (d Directory, err error) {
+	return d, c.c.Call(ctx, "GET", "/directory", nil, &d)
+}
+
+// TestDirectory implements API.
+func (c *Client) TestDirectory(ctx context.Context) (steps []Step, err error) {
+	return steps, c.c.Call(ctx, "POST", "/directory/test", nil, &steps)
+}
+
+// SyncDirectory implements API.
+func (c *Client) SyncDirectory(ctx context.Context) (d Directory, err error) {
+	return d, c.c.Call(ctx, "POST", "/directory/sync", nil, &d)
+}
+
 // Handler serves api to Clients.
 func Handler(api API) http.Handler {
 	type none = control.None
@@ -53,6 +68,15 @@ func Handler(api API) http.Handler {
 	})
 	control.Handle(mux, service, "POST /test", func(ctx context.Context, _ none) ([]Step, error) {
 		return api.Test(ctx)
+	})
+	control.Handle(mux, service, "GET /directory", func(ctx context.Context, _ none) (Directory, error) {
+		return api.Directory(ctx)
+	})
+	control.Handle(mux, service, "POST /directory/test", func(ctx context.Context, _ none) ([]Step, error) {
+		return api.TestDirectory(ctx)
+	})
+	control.Handle(mux, service, "POST /directory/sync", func(ctx context.Context, _ none) (Directory, error) {
+		return api.SyncDirectory(ctx)
 	})
 	return mux
 }

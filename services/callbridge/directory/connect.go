@@ -122,10 +122,24 @@ func (d *Directory) resolve(ctx context.Context) ([]netip.AddrPort, error) {
 
 // dial opens a connection to one address, and protects it.
 func (d *Directory) dial(ctx context.Context, a netip.AddrPort, t trust) (*conn, error) {
+	tcp, err := d.reach(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return d.secure(ctx, tcp, t)
+}
+
+// reach opens a TCP connection.
+func (d *Directory) reach(ctx context.Context, a netip.AddrPort) (net.Conn, error) {
 	tcp, err := (&net.Dialer{Timeout: d.limits.Address}).DialContext(ctx, "tcp", a.String())
 	if err != nil {
 		return nil, d.unreachable(a, reasonOf(ctx, err))
 	}
+	return tcp, nil
+}
+
+// secure protects a connection as the settings have it. It owns tcp.
+func (d *Directory) secure(ctx context.Context, tcp net.Conn, t trust) (*conn, error) {
 	var verdict error
 	conf := t.config(d.settings.host, d.settings.address(), &verdict)
 	if d.settings.mode == ldaps {
@@ -164,9 +178,9 @@ func (d *Directory) tlsFailed(ctx context.Context, verdict, err error) error {
 	if verdict != nil {
 		return verdict
 	}
-	other := "set TLS to ldaps if the port is 636"
+	other := "use 'callbridge directory tls ldaps' if the port is 636"
 	if d.settings.mode == ldaps {
-		other = "set TLS to starttls if the port is 389"
+		other = "use 'callbridge directory tls starttls' if the port is 389"
 	}
 	return problem.New(problem.DirectoryNoTLS, "address", d.settings.address(), "reason", reasonOf(ctx, err), "other", other)
 }

@@ -25,7 +25,6 @@ func TestMistakes(t *testing.T) {
 	limited := openldap.Start(t, openldap.Config{LDIF: people, CA: good.CA, Lines: "sizelimit 2"})
 	other := opensslca.New(t)
 
-	const active = " in Configuration > Active Directory"
 	for _, tt := range []struct {
 		name   string
 		server *openldap.Server
@@ -36,11 +35,11 @@ func TestMistakes(t *testing.T) {
 		{"none", good, func(*Config, *Deps, *dnsServer) {}, ""},
 		{"the server's own certificate as trust", misnamed, func(c *Config, d *Deps, _ *dnsServer) { c.Settings.Trust = "server.crt" }, ""},
 		{"name unknown", good, func(_ *Config, _ *Deps, n *dnsServer) { n.hosts = nil },
-			"the LDAP server ldap.example.com has no address (A: NXDOMAIN from 10.0.0.53:53, AAAA: NXDOMAIN from 10.0.0.53:53); correct Address, or see 'dns lookup a ldap.example.com'"},
+			"the LDAP server ldap.example.com has no address (A: NXDOMAIN from 10.0.0.53:53, AAAA: NXDOMAIN from 10.0.0.53:53); see 'dns lookup a ldap.example.com', or correct 'callbridge directory address'"},
 		{"name without addresses", good, func(_ *Config, _ *Deps, n *dnsServer) { n.hosts["ldap.example.com"] = nil },
-			"the LDAP server ldap.example.com has no address (A: NOERROR from 10.0.0.53:53, AAAA: NOERROR from 10.0.0.53:53); correct Address, or see 'dns lookup a ldap.example.com'"},
+			"the LDAP server ldap.example.com has no address (A: NOERROR from 10.0.0.53:53, AAAA: NOERROR from 10.0.0.53:53); see 'dns lookup a ldap.example.com', or correct 'callbridge directory address'"},
 		{"nothing listens", good, func(_ *Config, _ *Deps, n *dnsServer) { n.hosts["ldap.example.com"] = []string{"127.0.0.2"} },
-			"no connection to the LDAP server ADDRESS (127.0.0.2): connection refused; check Address and Port, that the server runs, and 'ping ldap.example.com'"},
+			"no connection to the LDAP server ADDRESS (127.0.0.2): connection refused; check 'callbridge directory address' and 'port', that the server runs, and 'ping ldap.example.com'"},
 		{"trust file not there", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.Trust = "gone.crt" },
 			"there is no file gone.crt; 'ls' shows all, and SFTP puts it there"},
 		{"trust file of another kind", good, func(c *Config, d *Deps, _ *dnsServer) {
@@ -52,31 +51,31 @@ func TestMistakes(t *testing.T) {
 		{"trust in an authority of the same name", good, func(_ *Config, d *Deps, _ *dnsServer) { d.Files.(folder)["ca.crt"] = other.Certificate() },
 			"the certificate CN=Test Directory (SHA-256 …) of the LDAP server ADDRESS is not in ca.crt and is of CN=Test CA, which is not in it either; add the authority's certificate to ca.crt"},
 		{"no trust file", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.Trust = "" },
-			"the certificate CN=Test Directory (SHA-256 …) of the LDAP server ADDRESS is of CN=Test CA, which the system does not know; put the authority's certificate by SFTP, and name the file as the directory's trust"},
+			"the certificate CN=Test Directory (SHA-256 …) of the LDAP server ADDRESS is of CN=Test CA, which the system does not know; put the authority's certificate by SFTP, and run 'callbridge directory trust <bundle>'"},
 		{"certificate of another host", misnamed, func(*Config, *Deps, *dnsServer) {},
-			"the certificate CN=Test Directory (SHA-256 …) of the LDAP server ADDRESS names dc1.corp.example, 10.0.0.9 and not ldap.example.com; set Address to a name in it, or have it made anew with ldap.example.com among its names"},
+			"the certificate CN=Test Directory (SHA-256 …) of the LDAP server ADDRESS names dc1.corp.example, 10.0.0.9 and not ldap.example.com; give 'callbridge directory address' a name in it, or have it made anew with ldap.example.com among its names"},
 		{"certificate of another host, LDAPS", misnamed, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.TLS, c.Settings.Port = "ldaps", misnamed.Secure },
-			"the certificate CN=Test Directory (SHA-256 …) of the LDAP server ADDRESS names dc1.corp.example, 10.0.0.9 and not ldap.example.com; set Address to a name in it, or have it made anew with ldap.example.com among its names"},
+			"the certificate CN=Test Directory (SHA-256 …) of the LDAP server ADDRESS names dc1.corp.example, 10.0.0.9 and not ldap.example.com; give 'callbridge directory address' a name in it, or have it made anew with ldap.example.com among its names"},
 		{"server without StartTLS", noTLS, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.Trust = "" },
-			"the LDAP server ADDRESS does not do StartTLS (protocol error: unsupported extended operation); set TLS to ldaps and Port to 636, or switch StartTLS on there"},
+			"the LDAP server ADDRESS does not do StartTLS (protocol error: unsupported extended operation); 'callbridge directory port 636' with 'tls ldaps' may do, or switch StartTLS on there"},
 		{"LDAPS on the port of StartTLS", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.TLS = "ldaps" },
-			"no TLS with the LDAP server ADDRESS: …; set TLS to starttls if the port is 389, or check the server's certificate"},
+			"no TLS with the LDAP server ADDRESS: …; use 'callbridge directory tls starttls' if the port is 389, or check the server's certificate"},
 		{"StartTLS on the port of LDAPS", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.Port = good.Secure },
-			"no TLS with the LDAP server ADDRESS: …; set TLS to ldaps if the port is 636, or check the server's certificate"},
+			"no TLS with the LDAP server ADDRESS: …; use 'callbridge directory tls ldaps' if the port is 636, or check the server's certificate"},
 		{"server wants TLS", strict, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.TLS = "none" },
-			"the LDAP server ADDRESS wants TLS (confidentiality required: confidentiality required); set TLS to starttls or ldaps" + active},
+			"the LDAP server ADDRESS wants TLS (confidentiality required: confidentiality required); use 'callbridge directory tls starttls' or 'tls ldaps'"},
 		{"wrong password", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.Password = "x" },
-			"the LDAP server ADDRESS refused the log-in of cn=reader,dc=example,dc=com: user name or password is wrong; correct Username and Password" + active},
+			"the LDAP server ADDRESS refused the log-in of cn=reader,dc=example,dc=com: user name or password is wrong; correct 'callbridge directory username' and 'callbridge directory password'"},
 		{"user name that is none", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.Username = "reader" },
-			"the LDAP server ADDRESS refused the log-in of reader: the user name is not written as this server wants it, like cn=reader,dc=example,dc=com; correct Username and Password" + active},
+			"the LDAP server ADDRESS refused the log-in of reader: the user name is not written as this server wants it, like cn=reader,dc=example,dc=com; correct 'callbridge directory username' and 'callbridge directory password'"},
 		{"no service account", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.Username, c.Settings.Password = "", "" },
-			"'dc=example,dc=com' is not on the LDAP server ADDRESS: nothing of it is there, or the service account may not see it; correct Base distinguished name" + active},
+			"'dc=example,dc=com' is not on the LDAP server ADDRESS: nothing of it is there, or the service account may not see it; correct 'callbridge directory basedn'"},
 		{"base below what is there", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.BaseDN = "ou=peeple,dc=example,dc=com" },
-			"'ou=peeple,dc=example,dc=com' is not on the LDAP server ADDRESS: only dc=example,dc=com is there; correct Base distinguished name" + active},
+			"'ou=peeple,dc=example,dc=com' is not on the LDAP server ADDRESS: only dc=example,dc=com is there; correct 'callbridge directory basedn'"},
 		{"base of another domain", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.BaseDN = "dc=tptac9,dc=com" },
-			"'dc=tptac9,dc=com' is not on the LDAP server ADDRESS: nothing of it is there, or the service account may not see it; correct Base distinguished name" + active},
+			"'dc=tptac9,dc=com' is not on the LDAP server ADDRESS: nothing of it is there, or the service account may not see it; correct 'callbridge directory basedn'"},
 		{"server lists too few", limited, func(*Config, *Deps, *dnsServer) {},
-			"the LDAP server ADDRESS does not list all users (size limit exceeded); narrow Filter, or raise the limit for the service account there"},
+			"the LDAP server ADDRESS does not list all users (size limit exceeded); narrow 'callbridge directory filter', or raise the limit for the service account there"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg, deps, names := setting(tt.server)
@@ -90,6 +89,16 @@ func TestMistakes(t *testing.T) {
 				}
 				got = regexp.MustCompile(`SHA-256 ([0-9A-F]{2}:){6}…`).ReplaceAllString(problem.Text(err), "SHA-256 …")
 				got = strings.ReplaceAll(got, fmt.Sprintf("ldap.example.com:%d", cfg.Settings.Port), "ADDRESS")
+			}
+			// The walk ends where Users does.
+			steps := d.Walk(t.Context())
+			if last := steps[len(steps)-1]; problem.CodeOf(last.Err) != problem.CodeOf(err) || tt.want == "" && last.What != "users" {
+				t.Errorf("Walk ends with %s, %v; want %v", last.What, last.Err, err)
+			}
+			for _, s := range steps[:len(steps)-1] {
+				if s.Err != nil {
+					t.Errorf("Walk goes on after %s, %v", s.What, s.Err)
+				}
 			}
 			want := regexp.QuoteMeta(tt.want)
 			// What a failed handshake looks like is up to the server.

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"cmp"
 	"net"
 	"net/netip"
 	"strconv"
@@ -34,6 +35,13 @@ const (
 	fieldDisplayName = "Display name"
 )
 
+// commands set the fields on the console.
+var commands = map[string]string{
+	fieldAddress: "callbridge directory address", fieldPort: "callbridge directory port", fieldTLS: "callbridge directory tls",
+	fieldPassword: "callbridge directory password", fieldBase: "callbridge directory basedn", fieldFilter: "callbridge directory filter",
+	fieldUser: "callbridge directory user", fieldDisplayName: "callbridge directory displayname",
+}
+
 // settings are a config.Directory that was checked and taken apart.
 type settings struct {
 	host, port  string
@@ -50,10 +58,48 @@ type settings struct {
 // address is host:port.
 func (s *settings) address() string { return net.JoinHostPort(s.host, s.port) }
 
+// CheckSettings says whether those of the settings that are set are such as can
+// be meant; empty ones are.
+func CheckSettings(c config.Directory) error {
+	c.Address, c.BaseDN, c.User = cmp.Or(c.Address, "localhost"), cmp.Or(c.BaseDN, "dc=example"), cmp.Or(c.User, "$uid$")
+	c.Password = cmp.Or(c.Password, "set")
+	_, err := readSettings(c)
+	return err
+}
+
+// CheckComplete returns a problem where something has yet to be set before the
+// server can be asked.
+func CheckComplete(c config.Directory) error {
+	missing := func(what, command string) error {
+		return problem.New(problem.DirectoryIncomplete, "missing", what, "command", command)
+	}
+	switch {
+	case c.Address == "":
+		return problem.New(problem.DirectoryUnset)
+	case c.BaseDN == "":
+		return missing(fieldBase, commands[fieldBase]+" <dn>")
+	case c.User == "":
+		return missing(fieldUser, commands[fieldUser]+" <mapping>")
+	case c.Username != "" && c.Password == "":
+		return missing(fieldPassword, commands[fieldPassword])
+	}
+	return nil
+}
+
+// Server is the address and port that c means, and how TLS is done there.
+func Server(c config.Directory) (address, tls string) {
+	c.BaseDN, c.User, c.Username = "dc=example", "$uid$", ""
+	s, err := readSettings(c)
+	if err != nil {
+		return c.Address, c.TLS
+	}
+	return s.address(), string(s.mode)
+}
+
 // readSettings takes the document's settings apart, or returns a problem.
 func readSettings(c config.Directory) (settings, error) {
 	bad := func(field, value, reason string) (settings, error) {
-		return settings{}, problem.New(problem.DirectorySetting, "field", field, "value", short(value), "reason", reason)
+		return settings{}, problem.New(problem.DirectorySetting, "field", field, "value", short(value), "reason", reason, "command", commands[field])
 	}
 	s := settings{host: c.Address, mode: mode(c.TLS), trust: c.Trust, username: c.Username, password: c.Password, base: c.BaseDN, filter: c.Filter}
 	if c.Address == "" {

@@ -54,3 +54,47 @@ func TestSettings(t *testing.T) {
 		})
 	}
 }
+
+// TestCheckSettings: what is not set yet is no mistake, but is named before the
+// server is asked.
+func TestCheckSettings(t *testing.T) {
+	text := func(err error) string {
+		if err == nil {
+			return ""
+		}
+		return problem.Text(err)
+	}
+	for _, tt := range []struct {
+		name string
+		conf config.Directory
+		// settings and complete are what the problems' texts begin with.
+		settings, complete string
+	}{
+		{"nothing", config.Directory{}, "", "no LDAP server is set"},
+		{"address alone", config.Directory{Address: "ldap.example.com"}, "", "the LDAP server's Base distinguished name is not set; run 'callbridge directory basedn <dn>'"},
+		{"no user", config.Directory{Address: "ldap.example.com", BaseDN: "dc=x"}, "", "the LDAP server's Username is not set; run 'callbridge directory user <mapping>'"},
+		{"no password", config.Directory{Address: "ldap.example.com", BaseDN: "dc=x", User: "$uid$", Username: "cn=x"}, "", "the LDAP server's Password is not set; run 'callbridge directory password'"},
+		{"all", config.Directory{Address: "ldap.example.com", BaseDN: "dc=x", User: "$uid$", Username: "cn=x", Password: "y"}, "", ""},
+		{"wrong port alone", config.Directory{Port: -1}, "'-1' cannot be the directory's Port", "no LDAP server is set"},
+		{"wrong filter alone", config.Directory{Filter: "("}, "'(' cannot be the directory's Filter", "no LDAP server is set"},
+	} {
+		if got := text(CheckSettings(tt.conf)); !strings.HasPrefix(got, tt.settings) || (got == "") != (tt.settings == "") {
+			t.Errorf("%s: CheckSettings = %q; want %q", tt.name, got, tt.settings)
+		}
+		if got := text(CheckComplete(tt.conf)); !strings.HasPrefix(got, tt.complete) || (got == "") != (tt.complete == "") {
+			t.Errorf("%s: CheckComplete = %q; want %q", tt.name, got, tt.complete)
+		}
+	}
+	for _, tt := range []struct {
+		conf         config.Directory
+		address, tls string
+	}{
+		{config.Directory{Address: "ldap.example.com"}, "ldap.example.com:389", "starttls"},
+		{config.Directory{Address: "ldap.example.com", Port: 636, Username: "cn=x"}, "ldap.example.com:636", "ldaps"},
+		{config.Directory{Address: "fd00::5", TLS: "none"}, "[fd00::5]:389", "none"},
+	} {
+		if address, tls := Server(tt.conf); address != tt.address || tls != tt.tls {
+			t.Errorf("Server(%s) = %s, %s; want %s, %s", tt.conf.Address, address, tls, tt.address, tt.tls)
+		}
+	}
+}

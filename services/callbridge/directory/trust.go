@@ -52,6 +52,13 @@ func loadTrust(files Files, name string) (trust, error) {
 	return t, nil
 }
 
+// CheckTrust says whether the file of that name may be what a server is trusted
+// by.
+func CheckTrust(files Files, name string) error {
+	_, err := loadTrust(files, name)
+	return err
+}
+
 func (t *trust) add(der []byte) error {
 	c, err := x509.ParseCertificate(der)
 	if err != nil {
@@ -104,7 +111,7 @@ func (t trust) check(chain []*x509.Certificate, host, address string, now time.T
 		if leaf.VerifyHostname(host) == nil {
 			return nil
 		}
-		return bad("names "+namesOf(leaf)+" and not "+host, "set Address to a name in it, or have it made anew with "+host+" among its names")
+		return bad("names "+namesOf(leaf)+" and not "+host, "give 'callbridge directory address' a name in it, or have it made anew with "+host+" among its names")
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
 		if invalid.Cert.Equal(leaf) {
@@ -127,7 +134,7 @@ func (t trust) unknown(leaf *x509.Certificate) (reason, fix string) {
 		authority = "itself"
 	}
 	if t.file == "" {
-		return "is of " + authority + ", which the system does not know", "put the authority's certificate by SFTP, and name the file as the directory's trust"
+		return "is of " + authority + ", which the system does not know", "put the authority's certificate by SFTP, and run 'callbridge directory trust <bundle>'"
 	}
 	return "is not in " + t.file + " and is of " + authority + ", which is not in it either", "add the authority's certificate to " + t.file
 }

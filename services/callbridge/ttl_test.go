@@ -1,0 +1,109 @@
+package callbridge
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+
+	"parley/services/network/networkapi"
+	"parley/services/network/resolver"
+)
+
+// nameServer is the DNS behind the node's own resolver, which caches.
+type nameServer struct {
+	t testing.TB
+
+	mu      sync.Mutex
+	records []string
+	// asked counts the questions, by name.
+	asked map[string]int
+}
+
+// Exchange implements resolver.Wire.
+func (n *nameServer) Exchange(_ context.Context, q *dns.Msg, _ string, _ netip.AddrPort) (*dns.Msg, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	name := q.Question[0].Name
+	n.asked[name]++
+	m := new(dns.Msg).SetReply(q)
+	for _, text := range n.records {
+		rr, err := dns.NewRR(text)
+		if err != nil {
+			n.t.Error(err)
+			continue
+		}
+		if rr.Header().Name == name && rr.Header().Rrtype == q.Question[0].Qtype {
+			m.Answer = append(m.Answer, rr)
+		}
+	}
+	return m, nil
+}
+
+// cached is Names by a resolver.
+type cached struct{ *resolver.Resolver }
+
+// Lookup implements Names.
+func (c cached) Lookup(ctx context.Context, kind, name string) (networkapi.Answer, error) {
+	res, err := c.Resolver.Lookup(ctx, kind, name)
+	if err != nil {
+		return networkapi.Answer{}, err
+	}
+	a := networkapi.Answer{Server: res.Server, Source: res.Source, Code: dns.RcodeToString[res.Code]}
+	for _, rr := range res.Answer {
+		a.Records = append(a.Records, rr.String())
+	}
+	return a, nil
+}
+
+// TestTimeToLive: records are believed as long as they say, and not longer,
+// whether the bridge is connected or not; and asked for once in that time.
+func TestTimeToLive(t *testing.T) {
+	const ttl = 300 * time.Second
+	inBubble(t, "", func(t *testing.T, b *bubble) {
+		_, old := b.mesh.server("10.0.0.1:5223", &fake{})
+		_, at := b.mesh.server("10.0.0.2:5223", &fake{})
+		records := func(priority int, name string, at netip.AddrPort) []string {
+			rs := []string{srv(priority, name, at), a(name, at)}
+			for i := range rs {
+				rs[i] = strings.Replace(rs[i], "86400", "300", 1)
+			}
+			return rs
+		}
+		n := &nameServer{t: t, asked: map[string]int{}, records: records(0, "cb1."+domain, old)}
+		b.deps.Names = cached{resolver.New(b.deps.Log, n, func() []netip.AddrPort { return []netip.AddrPort{netip.MustParseAddrPort("10.0.0.53:53")} })}
+		b.begin()
+		begun := time.Now()
+		pass(time.Second)
+		n.mu.Lock()
+		n.records = records(0, "cb2."+domain, at)
+		n.mu.Unlock()
+		pass(ttl - 2*time.Second)
+		if s := b.now(); s.Address != old {
+			t.Errorf("on %v after %v; want %v, which its record stands for", s.Address, time.Since(begun), old)
+		}
+		n.mu.Lock()
+		if got := n.asked["_xmpp-component._tcp."+domain+"."]; got != 1 {
+			t.Errorf("asked %d times in the time to live; want once", got)
+		}
+		n.mu.Unlock()
+		pass(firstPatience + most + 2*time.Second)
+		if s := b.now(); s.Address != at {
+			t.Errorf("on %v after %v; want %v, which is named now", s.Address, time.Since(begun), at)
+		}
+		// Lost, it is looked for where the record that is valid has it.
+		b.mesh.gone(at)
+		_, third := b.mesh.server("10.0.0.3:5223", &fake{})
+		n.mu.Lock()
+		n.records = records(0, "cb2."+domain, third)
+		n.mu.Unlock()
+		pass(2*ttl + lastDelay)
+		if s := b.now(); s.Address != third {
+			t.Errorf("on %v; want %v after the record's time is over", s.Address, third)
+		}
+	})
+}
