@@ -1,15 +1,20 @@
 package diagnosis
 
 import (
-	"slices"
 	"strings"
 
 	"parley/services/callbridge/callbridgeapi"
-	"parley/services/xmpp/xmppapi"
 )
 
-// registered checks the Call Bridges that the XMPP servers know.
-func (f *facts) registered() []Finding {
+// home is the member on which a Call Bridge is set up.
+type home struct {
+	address string
+	enabled bool
+}
+
+// registered checks the Call Bridges that the XMPP servers know. homes are those
+// of the bridges that members have, by name.
+func (f *facts) registered(homes map[string]home) []Finding {
 	const what = "Call Bridge secrets"
 	switch {
 	case f.bridgesErr != nil:
@@ -18,13 +23,9 @@ func (f *facts) registered() []Finding {
 		return []Finding{warn(what, "no Call Bridge is registered").by("xmpp callbridge add <name>")}
 	}
 	var all []Finding
-	for i, b := range f.bridges {
-		for _, other := range f.bridges[:i] {
-			if b.Secret == other.Secret {
-				all = append(all, fail(what, "%s and %s have the same secret", other.Name, b.Name).
-					by("xmpp callbridge del "+b.Name, "xmpp callbridge add "+b.Name))
-			}
-		}
+	for _, t := range Twins(f.bridges) {
+		all = append(all, fail(what, "%s and %s have the same secret", t.First, t.Second).
+			by("xmpp callbridge del "+t.Second, "xmpp callbridge add "+t.Second))
 	}
 	if len(all) == 0 {
 		all = append(all, ok(what, "%s, no two alike", count(len(f.bridges), "Call Bridge")))
@@ -33,15 +34,35 @@ func (f *facts) registered() []Finding {
 		if b.Connected {
 			all = append(all, ok("Call Bridge "+b.Name, "connected"))
 		} else {
-			all = append(all, warn("Call Bridge "+b.Name, "registered and not connected").first("on its appliance type 'callbridge test'").by("xmpp callbridge list"))
+			all = append(all, f.absent(b.Name, homes))
 		}
 	}
 	return all
 }
 
+// absent is the finding of a Call Bridge that is not connected.
+func (f *facts) absent(name string, homes map[string]home) Finding {
+	finding := warn("Call Bridge "+name, "registered and not connected")
+	at, known := homes[name]
+	if !known {
+		return finding.first("on its appliance type 'callbridge test'").by("xmpp callbridge list")
+	}
+	if at.address != f.own() {
+		finding.Node = at.address
+	}
+	if !at.enabled {
+		finding.Detail += ": it is disabled"
+		return finding.by("callbridge enable")
+	}
+	return finding.by("callbridge test")
+}
+
+// whatBridge is this node's bridge in findings.
+const whatBridge = "own Call Bridge"
+
 // ownBridge checks this node's own Call Bridge, if it is on.
 func (f *facts) ownBridge() []Finding {
-	const what = "own Call Bridge"
+	const what = whatBridge
 	b := f.doc.CallBridge
 	if !b.Enabled {
 		return nil
@@ -71,27 +92,44 @@ func (f *facts) ownBridge() []Finding {
 	case f.bridge.State == callbridgeapi.Connected:
 		return []Finding{ok(what, "%s %s", link.Name, f.bridge.XMPPRow)}
 	case f.bridge.State == callbridgeapi.Failed:
-		return []Finding{fail(what, "%s: %s", link.Name, orElse(f.bridge.XMPPRow, string(f.bridge.Reason))).first(f.bridge.Hint).by("callbridge test")}
+		return []Finding{f.failed()}
 	}
 	return []Finding{warn(what, "%s is %s", link.Name, f.bridge.State).by("callbridge test")}
 }
 
+// failed is that this node's bridge has reached no server.
+func (f *facts) failed() Finding {
+	link, b := f.doc.CallBridge.XMPP, f.bridge
+	finding := fail(whatBridge, "%s: %s", link.Name, orElse(b.XMPPRow, string(b.Reason)))
+	switch {
+	case b.Reason == callbridgeapi.TLSFailure && f.bundleNotTrusted():
+		return finding.by("callbridge trust " + f.doc.XMPP.Bundle)
+	case b.Reason == callbridgeapi.TLSFailure && f.doc.CallBridge.Trust == "":
+		return finding.first("put the certificates of the servers' authority").by("callbridge trust <bundle>")
+	case link.Server != "" && (b.Reason == callbridgeapi.DNSError || b.Reason == callbridgeapi.ConnectionFailure):
+		return finding.first("mend the way to " + link.Server + ", or, to have servers found by the DNS,").by("callbridge xmpp server none")
+	}
+	return finding.first(b.Hint).by("callbridge test")
+}
+
+// bundleNotTrusted: the XMPP servers' authority is known here, and not what the
+// bridge trusts them by.
+func (f *facts) bundleNotTrusted() bool {
+	x := f.doc.XMPP
+	return x.Bundle != "" && x.Bundle != f.doc.CallBridge.Trust && strings.EqualFold(x.Domain, f.doc.CallBridge.XMPP.Domain)
+}
+
 // ownSecret compares the secret of this node's bridge with those registered.
 func (f *facts) ownSecret() (Finding, bool) {
-	const what = "own Call Bridge"
+	const what = whatBridge
 	link := f.doc.CallBridge.XMPP
-	secret := link.Secret.Reveal()
-	at := slices.IndexFunc(f.bridges, func(b xmppapi.CallBridge) bool { return b.Name == link.Name })
-	if at < 0 {
+	switch match, other := MatchSecret(link, f.bridges); match {
+	case Unregistered:
 		return fail(what, "%s is not registered", link.Name).by("xmpp callbridge add-secret " + link.Name), true
+	case SecretOfOther:
+		return fail(what, "%s was given the secret of %s", link.Name, other).by("xmpp callbridge list", "callbridge xmpp secret"), true
+	case SecretUnknown:
+		return fail(what, "the secret of %s is not the one that it is registered with", link.Name).by("xmpp callbridge list", "callbridge xmpp secret"), true
 	}
-	if f.bridges[at].Secret == secret {
-		return Finding{}, false
-	}
-	for _, b := range f.bridges {
-		if b.Secret == secret {
-			return fail(what, "%s was given the secret of %s", link.Name, b.Name).by("xmpp callbridge list", "callbridge xmpp secret"), true
-		}
-	}
-	return fail(what, "the secret of %s is not the one that it is registered with", link.Name).by("xmpp callbridge list", "callbridge xmpp secret"), true
+	return Finding{}, false
 }

@@ -116,6 +116,7 @@ func (f *facts) aboutCertificate(level Level, p *problem.Problem) Finding {
 	n := of(level, orElse(aspects[p.Code], whatKey), p)
 	switch p.Code {
 	case problem.PKIMismatch:
+		n = n.by(again)
 		if key := f.matchingKey(); key != "" {
 			n = n.first("").by(certsCommand(key, x))
 		}

@@ -16,8 +16,10 @@ const (
 	behind = 1000
 	// apart is when clocks are worth a warning, and tooFar when a node that
 	// far away may not join.
-	apart  = time.Second
+	apart  = 2 * time.Second
 	tooFar = 30 * time.Second
+	// restarting is how long a member that is only restarted cannot be reached.
+	restarting = 5 * time.Second
 )
 
 // together are the findings of the cluster as a whole, as this node knows it.
@@ -31,9 +33,8 @@ func (f *facts) together() []Finding {
 		return []Finding{warn(what, "this node is busy with it: %s", cl.Activity).by("xmpp cluster status")}
 	case !x.Cluster.Enabled && !cl.Member:
 		return []Finding{ok(what, "cluster mode is off; this node is on its own")}
-	case !cl.Member:
-		return []Finding{fail(what, "cluster mode is on, and this node is no member of a cluster").
-			by("xmpp cluster join <first node>")}
+	case f.outside():
+		return []Finding{fail(what, "cluster mode is on, and this node is no member of a cluster").by(joinFirst)}
 	}
 	all := []Finding{f.membership()}
 	if len(f.members()) == len(cl.Nodes) {
@@ -47,7 +48,15 @@ func (f *facts) together() []Finding {
 	return all
 }
 
-// membership looks for addresses that stand twice, and for a leader.
+// outside: it should be in a cluster, and is in none.
+func (f *facts) outside() bool {
+	return f.clusterErr == nil && f.cluster.Activity == "" && f.doc.XMPP.Cluster.Enabled && !f.cluster.Member
+}
+
+const joinFirst = "xmpp cluster join <first node>"
+
+// membership looks for addresses that stand twice, and for a leader; without a
+// majority there can be none.
 func (f *facts) membership() Finding {
 	const what = "members"
 	var addresses []string
@@ -57,7 +66,7 @@ func (f *facts) membership() Finding {
 		}
 		addresses = append(addresses, n.Address)
 	}
-	if !f.cluster.Leader {
+	if !f.cluster.Leader && f.cluster.Margin >= 0 {
 		return fail(what, "no leader is known").by("xmpp cluster status")
 	}
 	slices.Sort(addresses)
@@ -67,31 +76,39 @@ func (f *facts) membership() Finding {
 // quorum says how many more nodes may fail.
 func (f *facts) quorum() Finding {
 	const what = "majority"
-	voters, gone := 0, []string{}
+	voters := 0
 	for _, n := range f.cluster.Nodes {
 		if !n.Learner {
 			voters++
-		}
-		if !n.Reachable {
-			gone = append(gone, host(n.Address))
 		}
 	}
 	join := "xmpp cluster join " + orElse(f.own(), "<first node>")
 	switch margin := f.cluster.Margin; {
 	case margin < 0:
 		return fail(what, "%d of %d voting nodes would be needed and fewer can be reached", voters/2+1, voters).
-			first("start " + strings.Join(gone, " and ") + " again, or mend the network").by("xmpp cluster status")
+			first(f.startAgain()).by("xmpp cluster status")
 	case voters < 3:
 		return warn(what, "of %s none may fail; three nodes stand the failure of one", count(voters, "voting node")).
 			first("on one more node,").by(join)
 	case margin == 0:
 		return warn(what, "no more node may fail").
-			first("start " + strings.Join(gone, " and ") + " again, or mend the network").by("xmpp cluster status")
+			first(f.startAgain()).by("xmpp cluster status")
 	case voters%2 == 0:
 		return warn(what, "%d voting nodes stand no more failures than %d", voters, voters-1).first("on one more node,").by(join)
 	default:
 		return ok(what, "%s may fail", count(margin, "more node"))
 	}
+}
+
+// startAgain is what brings the members back that are missed.
+func (f *facts) startAgain() string {
+	var gone []string
+	for _, n := range f.cluster.Nodes {
+		if !n.Reachable {
+			gone = append(gone, host(n.Address))
+		}
+	}
+	return "start " + strings.Join(gone, " and ") + " again, or mend the network"
 }
 
 // member checks another of the cluster's nodes.
@@ -102,6 +119,9 @@ func (f *facts) member(n xmppapi.Node) []Finding {
 		if f.cluster.Margin < 0 {
 			// Nobody can be taken out either.
 			return []Finding{gone.first("start it again, or mend the network").by("ping " + host(n.Address))}
+		}
+		if f.now.Sub(n.Since) < restarting {
+			return []Finding{gone.first("where it was restarted, wait for it").by("xmpp cluster status")}
 		}
 		return []Finding{gone.
 			first("start it again, or mend the network, or, where it is gone for good,").by("xmpp cluster remove " + host(n.Address))}

@@ -100,6 +100,10 @@ var mistakes = []struct {
 	}},
 
 	{"member down", func(w *world, _ *node) { w.nodes[2].down = true }},
+	{"member restarted", func(w *world, n *node) {
+		w.nodes[2].down = true
+		n.cluster = func(c *xmppapi.Cluster) { c.Nodes[2].Since = w.now.Add(-time.Second) }
+	}},
 	{"majority down", func(w *world, _ *node) { w.nodes[1].down, w.nodes[2].down = true, true }},
 	{"address twice", func(_ *world, n *node) {
 		n.cluster = func(c *xmppapi.Cluster) { c.Nodes = append(c.Nodes, c.Nodes[1]) }
@@ -149,6 +153,10 @@ var mistakes = []struct {
 		w.nodes[1].secrets[2].Secret = "secret of old"
 	}},
 	{"Call Bridge not connected", func(w *world, _ *node) { w.bridges[1].Connected = false }},
+	{"Call Bridge disabled", func(w *world, _ *node) { w.bridges[1].Connected, w.nodes[1].doc.CallBridge.Enabled = false, false }},
+	{"Call Bridge of no member", func(w *world, _ *node) {
+		w.bridges = append(w.bridges, xmppapi.CallBridge{Name: "cb9", Secret: "secret of cb9"})
+	}},
 	{"Call Bridge without name", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Name = "" }},
 	{"Call Bridge without domain", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Domain = "" }},
 	{"Call Bridge without secret", func(_ *world, n *node) { n.doc.CallBridge.XMPP.Secret = "" }},
@@ -161,9 +169,24 @@ var mistakes = []struct {
 		n.bridge = callbridgeapi.Status{State: callbridgeapi.Failed, Reason: callbridgeapi.DNSError, Hint: "SRV points to 5222, the client port",
 			XMPPRow: "failed to connect due to dns error (2 seconds ago)"}
 	}},
+	{"Call Bridge that trusts others", func(_ *world, n *node) {
+		n.bridge = callbridgeapi.Status{State: callbridgeapi.Failed, Reason: callbridgeapi.TLSFailure, Hint: "give the certificate of the XMPP server",
+			XMPPRow: "failed to connect to cb1.tptac9.com due to certificate failure (2 seconds ago)"}
+	}},
+	{"Call Bridge that trusts nobody", func(_ *world, n *node) {
+		n.bridge = callbridgeapi.Status{State: callbridgeapi.Failed, Reason: callbridgeapi.TLSFailure, Hint: "give the certificate of the XMPP server",
+			XMPPRow: "failed to connect to cb1.tptac9.com due to certificate failure (2 seconds ago)"}
+		n.doc.XMPP = config.XMPP{}
+	}},
+	{"Call Bridge to a server that is down", func(_ *world, n *node) {
+		n.doc.CallBridge.XMPP.Server = "cb7.tptac9.com"
+		n.bridge = callbridgeapi.Status{State: callbridgeapi.Failed, Reason: callbridgeapi.ConnectionFailure, Hint: "see 'xmpp status' on cb7.tptac9.com",
+			XMPPRow: "failed to connect to cb7.tptac9.com due to connection failure (2 seconds ago)"}
+	}},
 	{"Call Bridge connecting", func(_ *world, n *node) { n.bridge.State = callbridgeapi.Connecting }},
 	{"two Call Bridges of one name", func(w *world, _ *node) {
 		w.nodes[2].doc.CallBridge.XMPP.Name, w.nodes[2].doc.CallBridge.XMPP.Secret = "cb2", "secret of cb2"
+		w.nodes[1].bridge = callbridgeapi.Status{State: callbridgeapi.Failed, Reason: callbridgeapi.ServiceUnavailable, Hint: "see there"}
 	}},
 
 	{"disk nearly full", func(_ *world, n *node) { n.disk = 0.93 }},

@@ -83,8 +83,10 @@ type report struct {
 	// registered Call Bridges' secrets, by name.
 	Index   uint64            `json:"index,omitempty"`
 	Secrets map[string]string `json:"secrets,omitempty"`
-	// Bridge is the unique name of this node's own Call Bridge, if it is on.
+	// Bridge is the unique name of this node's own Call Bridge, if it is on, and
+	// Idle that of one that is off.
 	Bridge string `json:"bridge,omitempty"`
+	Idle   string `json:"idle,omitempty"`
 }
 
 // gather finds all facts at once, so it takes as long as the slowest.

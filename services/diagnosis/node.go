@@ -32,6 +32,10 @@ func (f *facts) xmpp() Finding {
 		return of(Fail, what, f.statusErr)
 	case !f.doc.XMPP.Enabled:
 		return fail(what, "it is disabled").by("xmpp enable")
+	case f.outside():
+		return fail(what, "not running: this node is in no cluster").by(joinFirst)
+	case f.status.Trouble != "" && f.cluster.Member && f.cluster.Margin < 0:
+		return fail(what, "not running: most of the cluster's nodes cannot be reached").first(f.startAgain()).by("xmpp cluster status")
 	case f.status.Trouble != "":
 		detail, fix, _ := strings.Cut(f.status.Trouble, "; ")
 		return fail(what, "not running: %s", detail).first(fix)

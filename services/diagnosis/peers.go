@@ -21,8 +21,10 @@ func (f *facts) report(req request) report {
 	if f.bridgesErr == nil {
 		r.Index, r.Secrets = f.status.LastIndex, f.digests(req.Salt)
 	}
-	if f.doc.CallBridge.Enabled {
-		r.Bridge = f.doc.CallBridge.XMPP.Name
+	if name := f.doc.CallBridge.XMPP.Name; f.doc.CallBridge.Enabled {
+		r.Bridge = name
+	} else {
+		r.Idle = name
 	}
 	return r
 }
@@ -61,11 +63,16 @@ func (f *facts) whole(req request, peers []xmppapi.Examined, peersErr error) []F
 	}
 	names := f.names(own, reports)
 	all = append(all, judge(own.Services, f.members(), names)...)
-	all = append(all, f.registered()...)
+	all = append(all, f.registered(f.homes(own, reports))...)
 	for _, addr := range slices.Sorted(maps.Keys(reports)) {
 		others = append(others, f.from(addr, reports[addr], own, names)...)
 	}
 	all = join(all, others)
+	shared := sharedBridges(f.own(), own, reports)
+	all = slices.DeleteFunc(all, func(n Finding) bool {
+		// They take each other's place: that they fail comes of it.
+		return n.What == whatBridge && n.Level != OK && shared[orElse(n.Node, f.own())]
+	})
 	all = append(all, alike(f.own(), own, reports)...)
 	// Of a member that is gone, or disabled, it is no news that its ports do not
 	// answer.
@@ -79,6 +86,24 @@ func (f *facts) whole(req request, peers []xmppapi.Examined, peersErr error) []F
 		}
 	}
 	return news
+}
+
+// homes are the members that have a Call Bridge, by its name.
+func (f *facts) homes(own report, reports map[string]report) map[string]home {
+	homes := map[string]home{}
+	add := func(address string, r report) {
+		if r.Idle != "" {
+			homes[r.Idle] = home{address, false}
+		}
+		if r.Bridge != "" {
+			homes[r.Bridge] = home{address, true}
+		}
+	}
+	add(f.own(), own)
+	for _, address := range slices.Sorted(maps.Keys(reports)) {
+		add(address, reports[address])
+	}
+	return homes
 }
 
 // names are the members' host names, as they say themselves, or else as the DNS
@@ -143,6 +168,10 @@ func read(p xmppapi.Examined) (report, Finding, bool) {
 	return r, warn("member "+host(p.Address), "it did not examine itself: %s", detail).first("upgrade the older node").by("version"), false
 }
 
+// detailDiffers begins what is found of secrets that are not the same on two
+// members.
+const detailDiffers = "it has another secret for "
+
 // from are the findings of a member about itself, and of what it and this node
 // have to have in common.
 func (f *facts) from(addr string, r, own report, names map[string]string) []Finding {
@@ -164,7 +193,7 @@ func (f *facts) from(addr string, r, own report, names map[string]string) []Find
 		}
 	}
 	if len(differ) > 0 {
-		checks = append(checks, fail("Call Bridge secrets", "it has another secret for %s than this node, or none", strings.Join(differ, ", ")).
+		checks = append(checks, fail("Call Bridge secrets", detailDiffers+"%s than this node, or none", strings.Join(differ, ", ")).
 			first("where it stays so,").by("xmpp cluster remove", "xmpp cluster join "+orElse(f.own(), "<first node>")))
 	}
 	var bad []Finding
@@ -192,6 +221,27 @@ func (f *facts) from(addr string, r, own report, names map[string]string) []Find
 	return bad
 }
 
+// sharedBridges are the nodes whose Call Bridge has another one's name.
+func sharedBridges(ownAddr string, own report, reports map[string]report) map[string]bool {
+	by := map[string][]string{}
+	add := func(addr string, r report) {
+		if name := strings.ToLower(r.Bridge); name != "" {
+			by[name] = append(by[name], addr)
+		}
+	}
+	add(ownAddr, own)
+	for addr, r := range reports {
+		add(addr, r)
+	}
+	shared := map[string]bool{}
+	for _, nodes := range by {
+		for _, addr := range nodes {
+			shared[addr] = len(nodes) > 1
+		}
+	}
+	return shared
+}
+
 // alike finds nodes that bear the same name, as hosts or as Call Bridges.
 func alike(ownAddr string, own report, reports map[string]report) []Finding {
 	all := maps.Clone(reports)
@@ -202,7 +252,7 @@ func alike(ownAddr string, own report, reports map[string]report) []Finding {
 		name          func(report) string
 	}{
 		{"host name", "hostname <name>", func(r report) string { return r.Host }},
-		{"own Call Bridge", "callbridge xmpp name <name>", func(r report) string { return r.Bridge }},
+		{whatBridge, "callbridge xmpp name <name>", func(r report) string { return r.Bridge }},
 	} {
 		first := map[string]string{}
 		for _, addr := range slices.Sorted(maps.Keys(all)) {
