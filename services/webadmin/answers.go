@@ -10,9 +10,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"parley/services/database/databaseapi"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/files"
-	"parley/services/xmpp/xmppapi"
 )
 
 // statusAnswer is /system/status. What counts calls is 0: there are none.
@@ -63,6 +63,28 @@ type nodeAnswer struct {
 	Reachable bool    `xml:"reachable" json:"reachable"`
 	Lag       uint64  `xml:"lag" json:"lag"`
 	Clock     float64 `xml:"clockSecondsAhead" json:"clockSecondsAhead"`
+
+	ClientSessions int      `xml:"clientSessions" json:"clientSessions"`
+	CallBridges    []string `xml:"callBridges>name" json:"callBridges"`
+}
+
+// databaseAnswer is /system/database, the Call Bridges' data. Trouble, why it
+// takes no changes, the original did not have.
+type databaseAnswer struct {
+	XMLName xml.Name `xml:"database" json:"-"`
+	// Clustered is "enabled", "client" of a node that uses a cluster without a
+	// copy, or "disabled".
+	Clustered string               `xml:"clustered" json:"clustered"`
+	Trouble   string               `xml:"trouble,omitempty" json:"trouble,omitempty"`
+	Nodes     []databaseNodeAnswer `xml:"cluster>node" json:"cluster"`
+}
+
+type databaseNodeAnswer struct {
+	Hostname string `xml:"hostname" json:"hostname"`
+	Up       bool   `xml:"up" json:"up"`
+	// Behind is how many changes it has yet to take, 0 in sync, -1 unknown.
+	Behind int64 `xml:"syncBehind" json:"syncBehind"`
+	Master bool  `xml:"master" json:"master"`
 }
 
 // linkAnswer is /system/configuration/xmpp.
@@ -86,20 +108,6 @@ type alarmAnswer struct {
 	ActiveSeconds int64  `xml:"activeTimeSeconds" json:"activeTimeSeconds"`
 	Message       string `xml:"message" json:"message"`
 	Hint          string `xml:"hint,omitempty" json:"hint,omitempty"`
-}
-
-// bridgesAnswer is /callBridges, those that are registered at the XMPP server.
-type bridgesAnswer struct {
-	XMLName xml.Name       `xml:"callBridges" json:"-"`
-	Total   int            `xml:"total,attr" json:"total"`
-	Bridges []bridgeAnswer `xml:"callBridge" json:"callBridges"`
-}
-
-type bridgeAnswer struct {
-	XMLName   xml.Name `xml:"callBridge" json:"-"`
-	ID        string   `xml:"id,attr" json:"id"`
-	Name      string   `xml:"name" json:"name"`
-	Connected bool     `xml:"connected" json:"connected"`
 }
 
 // xmppFault is the key of the Call Bridge's fault, which the original's API
@@ -159,7 +167,28 @@ func (s *Server) apiXMPP(r *http.Request, _ files.Who) (any, error) {
 		MessagesWaiting: x.Pending, Clustered: c.Member, State: c.State, LeaderKnown: c.Leader, Margin: c.Margin, Nodes: []nodeAnswer{},
 	}
 	for _, n := range c.Nodes {
-		a.Nodes = append(a.Nodes, nodeAnswer{n.Address, n.Self, n.Leader, n.Learner, n.Self || n.Reachable, n.Lag, n.Clock.Seconds()})
+		a.Nodes = append(a.Nodes, nodeAnswer{n.Address, n.Self, n.Leader, n.Learner, n.Self || n.Reachable, n.Lag, n.Clock.Seconds(), n.Sessions, append([]string{}, n.CallBridges...)})
+	}
+	return a, nil
+}
+
+// clustered is what the original calls the modes.
+var clustered = map[databaseapi.Mode]string{databaseapi.Alone: "disabled", databaseapi.Member: "enabled", databaseapi.Connected: "client"}
+
+func (s *Server) apiDatabase(r *http.Request, _ files.Who) (any, error) {
+	ctx, cancel := brief(r)
+	defer cancel()
+	d, err := s.deps.Database.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a := &databaseAnswer{Clustered: clustered[d.Mode], Trouble: d.Trouble, Nodes: []databaseNodeAnswer{}}
+	for _, n := range d.Nodes {
+		behind := int64(-1)
+		if n.Connected {
+			behind = int64(n.Behind)
+		}
+		a.Nodes = append(a.Nodes, databaseNodeAnswer{Hostname: n.Address, Up: n.Connected, Behind: behind, Master: n.Primary})
 	}
 	return a, nil
 }
@@ -183,60 +212,6 @@ func (s *Server) apiAlarms(r *http.Request, _ files.Who) (any, error) {
 		})
 	}
 	return a, nil
-}
-
-// bridges are the registered Call Bridges as the API tells of them, which is
-// without their secrets.
-func (s *Server) bridges(r *http.Request) ([]bridgeAnswer, error) {
-	ctx, cancel := brief(r)
-	defer cancel()
-	list, err := s.deps.XMPP.CallBridges(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]bridgeAnswer, len(list))
-	for i, b := range list {
-		out[i] = bridgeOf(b)
-	}
-	return out, nil
-}
-
-func bridgeOf(b xmppapi.CallBridge) bridgeAnswer {
-	return bridgeAnswer{ID: idOf("callbridge", b.Name), Name: b.Name, Connected: b.Connected}
-}
-
-func (s *Server) apiBridges(r *http.Request, _ files.Who) (any, error) {
-	list, err := s.bridges(r)
-	if err != nil {
-		return nil, err
-	}
-	if filter := r.FormValue("filter"); filter != "" {
-		kept := list[:0]
-		for _, b := range list {
-			if strings.Contains(strings.ToLower(b.Name), strings.ToLower(filter)) {
-				kept = append(kept, b)
-			}
-		}
-		list = kept
-	}
-	from, to, err := window(r, len(list))
-	if err != nil {
-		return nil, err
-	}
-	return &bridgesAnswer{Total: len(list), Bridges: list[from:to]}, nil
-}
-
-func (s *Server) apiBridge(r *http.Request, _ files.Who) (any, error) {
-	list, err := s.bridges(r)
-	if err != nil {
-		return nil, err
-	}
-	for _, b := range list {
-		if b.ID == r.PathValue("id") {
-			return &b, nil
-		}
-	}
-	return nil, &failure{tag: "callBridgeDoesNotExist"}
 }
 
 // encode writes an answer as the request accepts it; nil is an empty body.

@@ -26,11 +26,15 @@ func (s *Server) routeAPI(mux *http.ServeMux) {
 	mux.Handle("GET "+apiPath+"system/status", s.api(s.apiStatus))
 	mux.Handle("GET "+apiPath+"system/alarms", s.api(s.apiAlarms))
 	mux.Handle("GET "+apiPath+"system/xmpp", s.api(s.apiXMPP))
+	mux.Handle("GET "+apiPath+"system/database", s.api(s.apiDatabase))
 	mux.Handle("GET "+apiPath+"system/configuration/xmpp", s.api(s.apiLink))
 	mux.Handle("PUT "+apiPath+"system/configuration/xmpp", s.api(s.setAPILink))
 	mux.Handle("POST "+apiPath+"system/configuration/xmpp", s.api(s.setAPILink))
 	mux.Handle("GET "+apiPath+"callBridges", s.api(s.apiBridges))
+	mux.Handle("POST "+apiPath+"callBridges", s.api(s.addAPIBridge))
 	mux.Handle("GET "+apiPath+"callBridges/{id}", s.api(s.apiBridge))
+	mux.Handle("PUT "+apiPath+"callBridges/{id}", s.api(s.setAPIBridge))
+	mux.Handle("DELETE "+apiPath+"callBridges/{id}", s.api(s.deleteAPIBridge))
 	mux.Handle(apiPath, s.api(func(*http.Request, files.Who) (any, error) { return nil, &failure{tag: "unrecognisedObject"} }))
 	mux.HandleFunc("GET /metrics", s.metrics)
 }
@@ -48,6 +52,10 @@ func (s *Server) api(c call) http.Handler {
 			f := s.failureOf(err)
 			encode(w, r, f.status(), f)
 			return
+		}
+		if c, ok := answer.(*created); ok {
+			w.Header().Set("Location", c.location)
+			answer = nil
 		}
 		encode(w, r, http.StatusOK, answer)
 	})
@@ -136,7 +144,8 @@ func (s *Server) setAPILink(r *http.Request, who files.Who) (any, error) {
 	}
 	ctx, cancel := brief(r)
 	defer cancel()
-	return nil, s.setLink(ctx, who, func(l *config.BridgeLink) {
+	label := func(field string) string { return parameterOf[field] }
+	return nil, s.setLink(ctx, who, label, func(l *config.BridgeLink) {
 		set := func(name string, to *string) {
 			if r.PostForm.Has(name) {
 				*to = strings.TrimSpace(r.PostForm.Get(name))

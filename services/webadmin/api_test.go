@@ -13,6 +13,7 @@ import (
 
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/xmpp/xmppapi"
 )
@@ -38,7 +39,10 @@ func newAPISite(t *testing.T) *site {
 	s.xmpp.status = xmppapi.Status{Running: true, Clustered: true, Sessions: 12, Components: 1, Accounts: 40, Pending: 7, LastIndex: 90, Expires: start.Add(time.Hour)}
 	s.xmpp.bridges = []xmppapi.CallBridge{{Name: "cb1", Secret: "kvgP1SRzWVabhiPVAb1", Connected: true}, {Name: "cb2", Secret: "uBiLLdIU8vVqj86CAb1"}}
 	s.xmpp.cluster = xmppapi.Cluster{Member: true, Leader: true, State: "LEADER", Margin: 1, StateChange: start, Nodes: []xmppapi.Node{
-		{Address: "10.106.81.31:5222", Reachable: true, Lag: 2, Clock: 1500 * time.Millisecond}, {Address: "10.106.81.30:5222", Self: true, Leader: true},
+		{Address: "10.106.81.31:5222", Reachable: true, Lag: 2, Clock: 1500 * time.Millisecond, Sessions: 3, CallBridges: []string{"cb1"}}, {Address: "10.106.81.30:5222", Self: true, Leader: true},
+	}}
+	s.database.status = databaseapi.Status{Mode: databaseapi.Member, Trouble: "no primary; wait", Nodes: []databaseapi.Node{
+		{Address: "10.106.81.30", Self: true, Primary: true, Connected: true}, {Address: "10.106.81.31", Connected: true, Behind: 3}, {Address: "10.106.81.32", Behind: 90},
 	}}
 	return s
 }
@@ -60,15 +64,17 @@ func TestAPI(t *testing.T) {
 		{"alarms from the third", "GET", "system/alarms?offset=2&limit=5", "", 200, `<alarms total="2"></alarms>`},
 		{"alarms with a bad offset", "GET", "system/alarms?offset=-1", "", 400, `<failureDetails><parameterError parameter="offset" error="it is not a number from 0"></parameterError></failureDetails>`},
 		{"xmpp", "GET", "system/xmpp", "", 200, `<xmpp><running>true</running><clientSessions>12</clientSessions><callBridges>1</callBridges><accounts>40</accounts><messagesWaiting>7</messagesWaiting><clustered>true</clustered><state>LEADER</state><leaderKnown>true</leaderKnown><margin>1</margin>` +
-			`<nodes><node address="10.106.81.31:5222"><self>false</self><leader>false</leader><learner>false</learner><reachable>true</reachable><lag>2</lag><clockSecondsAhead>1.5</clockSecondsAhead></node>` +
-			`<node address="10.106.81.30:5222"><self>true</self><leader>true</leader><learner>false</learner><reachable>true</reachable><lag>0</lag><clockSecondsAhead>0</clockSecondsAhead></node></nodes></xmpp>`},
+			`<nodes><node address="10.106.81.31:5222"><self>false</self><leader>false</leader><learner>false</learner><reachable>true</reachable><lag>2</lag><clockSecondsAhead>1.5</clockSecondsAhead><clientSessions>3</clientSessions><callBridges><name>cb1</name></callBridges></node>` +
+			`<node address="10.106.81.30:5222"><self>true</self><leader>true</leader><learner>false</learner><reachable>true</reachable><lag>0</lag><clockSecondsAhead>0</clockSecondsAhead><clientSessions>0</clientSessions><callBridges></callBridges></node></nodes></xmpp>`},
+		{"database", "GET", "system/database", "", 200, `<database><clustered>enabled</clustered><trouble>no primary; wait</trouble><cluster><node><hostname>10.106.81.30</hostname><up>true</up><syncBehind>0</syncBehind><master>true</master></node>` +
+			`<node><hostname>10.106.81.31</hostname><up>true</up><syncBehind>3</syncBehind><master>false</master></node><node><hostname>10.106.81.32</hostname><up>false</up><syncBehind>-1</syncBehind><master>false</master></node></cluster></database>`},
 		{"configuration", "GET", "system/configuration/xmpp", "", 200, `<xmpp><uniqueName>cb1</uniqueName><domain>tptac9.com</domain><serverAddressOverride>localhost:5223</serverAddressOverride></xmpp>`},
 		{"Call Bridges", "GET", "callBridges?offset=1&limit=1", "", 200, `<callBridges total="2"><callBridge id="` + cb2 + `"><name>cb2</name><connected>false</connected></callBridge></callBridges>`},
 		{"filtered", "GET", "callBridges?filter=B2", "", 200, `<callBridges total="1"><callBridge id="` + cb2 + `"><name>cb2</name><connected>false</connected></callBridge></callBridges>`},
 		{"one of them", "GET", "callBridges/" + cb2, "", 200, `<callBridge id="` + cb2 + `"><name>cb2</name><connected>false</connected></callBridge>`},
 		{"none of them", "GET", "callBridges/cb2", "", 404, `<failureDetails><callBridgeDoesNotExist></callBridgeDoesNotExist></failureDetails>`},
 		{"no such path", "GET", "coSpaces", "", 404, `<failureDetails><unrecognisedObject></unrecognisedObject></failureDetails>`},
-		{"no such method", "DELETE", "callBridges/" + cb2, "", 404, `<failureDetails><unrecognisedObject></unrecognisedObject></failureDetails>`},
+		{"no such method", "DELETE", "system/status", "", 404, `<failureDetails><unrecognisedObject></unrecognisedObject></failureDetails>`},
 		{"bad parameter", "PUT", "system/configuration/xmpp", "uniqueName=a+b", 400, `<failureDetails><parameterError parameter="uniqueName" error="a b cannot be the name of a Call Bridge; use letters, digits and dashes, without the domain"></parameterError></failureDetails>`},
 		{"unknown parameter", "PUT", "system/configuration/xmpp", "name=cb1", 400, `<failureDetails><parameterError parameter="name" error="there is no such parameter"></parameterError></failureDetails>`},
 	}
@@ -92,6 +98,61 @@ func TestAPI(t *testing.T) {
 	}
 	if got := b.get(apiPath + "callBridges/x"); got.status != 404 || got.body != `{"failureDetails":{"callBridgeDoesNotExist":{}}}`+"\n" {
 		t.Errorf("a failure as JSON = %d %s", got.status, got.body)
+	}
+}
+
+func TestAPIChangesBridges(t *testing.T) {
+	cb1, cb3 := apiPath+"callBridges/"+idOf("callbridge", "cb1"), apiPath+"callBridges/"+idOf("callbridge", "cb3")
+	missing := `<callBridgeDoesNotExist></callBridgeDoesNotExist>`
+	wrong := func(parameter, detail string) string {
+		return `<parameterError parameter="` + parameter + `" error="` + detail
+	}
+	for _, tt := range []struct {
+		name, method, path, body string
+		status                   int
+		// want is in the body, location the new one's; names are those that
+		// there are then, audit is the command.
+		want, location string
+		names          []string
+		audit          string
+	}{
+		{"new", "POST", apiPath + "callBridges", "name=CB3", 200, "", cb3, []string{"cb1", "cb2", "cb3"}, "xmpp callbridge add cb3"},
+		{"new as the original's tools do", "POST", apiPath + "callBridges", "name=cb3&address=&sipDomain=", 200, "", cb3, []string{"cb1", "cb2", "cb3"}, "xmpp callbridge add cb3"},
+		{"new with a secret", "POST", apiPath + "callBridges", "name=cb3&sharedSecret=uBiLLdIU8vVqj86CAb1", 200, "", cb3, []string{"cb1", "cb2", "cb3"}, "xmpp callbridge add-secret cb3"},
+		{"without a name", "POST", apiPath + "callBridges", "", 400, wrong("name", "it is missing"), "", []string{"cb1", "cb2"}, ""},
+		{"with an address", "POST", apiPath + "callBridges", "name=cb3&address=https://cb3", 400, wrong("address", "it is for calls between Call Bridges"), "", []string{"cb1", "cb2"}, ""},
+		{"with something else", "POST", apiPath + "callBridges", "name=cb3&x=", 400, wrong("x", "there is no such parameter"), "", []string{"cb1", "cb2"}, ""},
+		{"twice", "POST", apiPath + "callBridges", "name=cb2", 400, "<duplicateCallBridgeName></duplicateCallBridgeName>", "", []string{"cb1", "cb2"}, "xmpp callbridge add cb2"},
+		{"a bad name", "POST", apiPath + "callBridges", "name=a.b", 400, wrong("name", "a.b cannot be the name"), "", []string{"cb1", "cb2"}, "xmpp callbridge add a.b"},
+		{"a bad secret", "POST", apiPath + "callBridges", "name=cb3&sharedSecret=x", 400, wrong("sharedSecret", "this cannot be the secret"), "", []string{"cb1", "cb2"}, "xmpp callbridge add-secret cb3"},
+		{"put as it is", "PUT", cb1, "name=cb1", 200, "", "", []string{"cb1", "cb2"}, ""},
+		{"renamed", "PUT", cb1, "name=cb9", 400, wrong("name", "a Call Bridge keeps its name"), "", []string{"cb1", "cb2"}, ""},
+		{"another secret", "PUT", cb1, "sharedSecret=uBiLLdIU8vVqj86CAb1", 400, wrong("sharedSecret", "a Call Bridge keeps its secret"), "", []string{"cb1", "cb2"}, ""},
+		{"put what is not there", "PUT", cb3, "name=cb3", 404, missing, "", []string{"cb1", "cb2"}, ""},
+		{"deleted", "DELETE", cb1, "", 200, "", "", []string{"cb2"}, "xmpp callbridge del cb1"},
+		{"delete what is not there", "DELETE", cb3, "", 404, missing, "", []string{"cb1", "cb2"}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newAPISite(t)
+			got := s.program("api", password).do(tt.method, tt.path, tt.body)
+			if got.status != tt.status || !strings.Contains(got.body, tt.want) || tt.want == "" && got.body != "" || got.location() != tt.location {
+				t.Errorf("%s %s = %d, at %q: %s; want %d, at %q: %s", tt.method, tt.path, got.status, got.location(), got.body, tt.status, tt.location, tt.want)
+			}
+			var names []string
+			for _, b := range s.xmpp.bridges {
+				names = append(names, b.Name)
+			}
+			if diff := cmp.Diff(tt.names, names); diff != "" {
+				t.Errorf("Call Bridges (-want +got):\n%s", diff)
+			}
+			audit := []string{"api: login to API by password: permission granted"}
+			if tt.audit != "" {
+				audit = append(audit, "api: "+tt.audit+": permission granted")
+			}
+			if diff := cmp.Diff(audit, s.audit.take()); diff != "" {
+				t.Errorf("audit (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 
@@ -125,11 +186,11 @@ func TestAPIChangesLink(t *testing.T) {
 func TestAPIServicesGone(t *testing.T) {
 	s := newAPISite(t)
 	b := s.program("api", password)
-	s.xmpp.gone, s.bridge.gone, s.events.gone = true, true, true
+	s.xmpp.gone, s.bridge.gone, s.events.gone, s.database.gone = true, true, true, true
 	if got := b.get(apiPath + "system/status"); got.status != http.StatusOK || !strings.Contains(got.body, "<xmppConnection>unknown</xmppConnection>") {
 		t.Errorf("system/status = %d %s; want what is known", got.status, got.body)
 	}
-	for _, path := range []string{"system/alarms", "system/xmpp", "callBridges"} {
+	for _, path := range []string{"system/alarms", "system/xmpp", "system/database", "callBridges"} {
 		if got := b.get(apiPath + path); got.status != http.StatusServiceUnavailable || !strings.Contains(got.body, "<serviceUnavailable error=") {
 			t.Errorf("%s = %d %s; want 503", path, got.status, got.body)
 		}

@@ -1,6 +1,7 @@
 package webadmin
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/pem"
 	"net/http"
@@ -52,7 +53,7 @@ func (s *Server) certificatesPage(w http.ResponseWriter, r *http.Request, v *vis
 
 // certificates shows all files; refused is why one was not taken.
 func (s *Server) certificates(w http.ResponseWriter, r *http.Request, v *visitor, refused error) error {
-	files, err := s.certificateFiles()
+	files, err := s.certificateFiles(r.Context())
 	if err != nil {
 		return err
 	}
@@ -61,12 +62,12 @@ func (s *Server) certificates(w http.ResponseWriter, r *http.Request, v *visitor
 	if refused != nil {
 		page.Failure, status = s.explain(refused), statusOf(refused)
 	}
-	s.write(w, status, page, v)
+	s.write(w, r, status, page, v)
 	return nil
 }
 
-func (s *Server) certificateFiles() ([]certificateFile, error) {
-	d, err := s.deps.Config.Load()
+func (s *Server) certificateFiles(ctx context.Context) ([]certificateFile, error) {
+	d, err := s.settings.Document(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +105,7 @@ func uses(d config.Document, name string) []string {
 		{"xmpp cluster trust", []string{d.XMPP.Cluster.Trust}},
 		{"callbridge certs", []string{d.CallBridge.Key, d.CallBridge.Certificate, d.CallBridge.Bundle}},
 		{"callbridge trust", []string{d.CallBridge.Trust}},
-		{"directory", []string{d.Directory.Trust}},
+		{"callbridge directory trust", []string{d.Directory.Trust}},
 		{"webadmin certs", []string{d.Webadmin.Key, d.Webadmin.Certificate, d.Webadmin.Bundle}},
 	} {
 		for _, f := range u.files {

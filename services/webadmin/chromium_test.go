@@ -18,6 +18,7 @@ import (
 
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/diagnosis"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/xmpp/xmppapi"
 )
@@ -127,9 +128,18 @@ func (b *chromium) scheme(name string) {
 	})
 }
 
-// TestInChromium does step 9 of the article in a browser, and looks at every
-// page.
-func TestInChromium(t *testing.T) {
+// isQuiet checks that the browser found nothing wrong.
+func (b *chromium) isQuiet() {
+	b.t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.complaints) > 0 {
+		b.t.Errorf("the browser complains: %q", b.complaints)
+	}
+}
+
+// busySite is a site with something to see on each page.
+func busySite(t *testing.T) *site {
 	s := newSite(t)
 	s.events.faults = []eventlogapi.Fault{{Key: xmppFault, Since: start, Message: "XMPP connection to '' failed", Hint: "_xmpp-component._tcp.tptac9.com: SRV points to 5222, the client port; change the record to 5223"}}
 	s.events.events = []eventlogapi.Event{
@@ -137,12 +147,20 @@ func TestInChromium(t *testing.T) {
 		{ID: 2, Time: start.Add(52325 * time.Millisecond), Level: eventlogapi.Info, Message: "No DNS A or AAAA records for _xmpp-component._tcp.tptac9.com", Hint: "10.106.81.1 answered NXDOMAIN"},
 		{ID: 3, Time: start.Add(52325 * time.Millisecond), Level: eventlogapi.Warning, Message: "abhiall.cer expires in 12 days"},
 		{ID: 4, Time: start.Add(time.Minute), Level: eventlogapi.Error, Message: "the state disk is nearly full"},
+		{ID: 5, Time: start.Add(-26 * time.Minute), Level: eventlogapi.Info, Message: eventlogapi.LeaderChange{Node: "10.106.81.31:5222", Before: "10.106.81.30:5222"}.Message()},
+		{ID: 6, Time: start.Add(-11 * time.Minute), Level: eventlogapi.Info, Message: eventlogapi.LeaderChange{Node: "10.106.81.32:5222", Before: "10.106.81.31:5222"}.Message()},
+	}
+	s.findings = []diagnosis.Finding{
+		{Level: diagnosis.OK, What: "domain", Detail: "tptac9.com, the same on all"},
+		{Level: diagnosis.Warn, What: "certificate", Detail: "abhiall.cer expires in 12 days", Advice: "put a new one", Commands: []string{"xmpp certs <key> <certificate>"}},
+		{Level: diagnosis.Fail, Node: "10.106.81.31:5222", What: "secret of cb2", Detail: "it is another than here", Commands: []string{"xmpp callbridge del cb2", "xmpp callbridge add-secret cb2"}},
+		{Level: diagnosis.OK, What: "members", Detail: "3 members, none of them twice"},
 	}
 	s.xmpp.status = xmppapi.Status{Sessions: 12, Components: 1, Accounts: 40, Pending: 7}
 	s.xmpp.bridges = []xmppapi.CallBridge{{Name: "cb1", Connected: true}, {Name: "cb2"}, {Name: "cb3"}}
 	s.xmpp.cluster = xmppapi.Cluster{Member: true, Leader: true, State: "FOLLOWER", StateChange: start, Margin: 0, Nodes: []xmppapi.Node{
 		{Address: "10.106.81.31:5222", Since: start.Add(-62 * time.Second), LastIndex: 80, Lag: 10, Version: "1.0"},
-		{Address: "10.106.81.32:5222", Leader: true, Reachable: true, Since: start.Add(-time.Hour), LastIndex: 90, Version: "1.0"},
+		{Address: "10.106.81.32:5222", Leader: true, Reachable: true, Since: start.Add(-time.Hour), LastIndex: 90, Version: "1.0", Sessions: 31, CallBridges: []string{"cb1"}},
 		{Address: "10.106.81.30:5222", Self: true, Reachable: true, LastIndex: 90, Version: "1.0"},
 	}}
 	s.bridge.steps = []callbridgeapi.Step{
@@ -150,6 +168,13 @@ func TestInChromium(t *testing.T) {
 		{Target: "cb1.tptac9.com", What: "TCP", OK: true, Detail: "10.106.81.30:5223", Took: time.Millisecond},
 		{Target: "cb1.tptac9.com", What: "authentication", Detail: "not-authorized", Hint: "compare the secret with 'xmpp callbridge list'", Took: 3 * time.Millisecond},
 	}
+	return s
+}
+
+// TestInChromium does step 9 of the article in a browser, and looks at every
+// page.
+func TestInChromium(t *testing.T) {
+	s := busySite(t)
 	b := newChromium(s)
 
 	b.do(chromedp.Navigate(s.url))
@@ -199,6 +224,9 @@ func TestInChromium(t *testing.T) {
 
 	for _, p := range []struct{ path, shows, name string }{
 		{"/status/cluster", "unreachable for 1 minute, 2 seconds", "status-cluster"},
+		{"/status/diagnosis", "Check everything", "diagnosis"},
+		{"/configuration/directory", "LDAP server", "directory"},
+		{"/logs/tracing", "Trace for", "tracing"},
 		{"/configuration/users", "ada@tptac9.com", "users"},
 		{"/configuration/certificates", "web.crt", "certificates"},
 		{"/logs/events", "335 log messages cleared", "events"},
@@ -208,6 +236,7 @@ func TestInChromium(t *testing.T) {
 		b.picture(p.name)
 	}
 	b.scheme("dark")
+	b.press(`a[href="/logs/events"]`)
 	b.picture("events-dark")
 	b.press(`a[href="/status/cluster"]`)
 	b.picture("status-cluster-dark")
@@ -224,9 +253,59 @@ func TestInChromium(t *testing.T) {
 	s.sessions.closeAll()
 	b.reads("h1", "Log in")
 
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.complaints) > 0 {
-		t.Errorf("the browser complains: %q", b.complaints)
+	b.isQuiet()
+}
+
+// TestToolsInChromium uses the pages beside the article's, and reads the main
+// ones in German.
+func TestToolsInChromium(t *testing.T) {
+	s := busySite(t)
+	b := newChromium(s)
+	b.do(chromedp.Navigate(s.url))
+	b.typ("name", "admin")
+	b.typ("password", password)
+	b.press("button.primary")
+	b.press(`a[href="/status/diagnosis"]`)
+	b.press("#diagnose")
+	b.reads("#verdict", "Failed: 1 · warnings: 1 · good: 2")
+	b.picture("diagnosis-made")
+	b.do(chromedp.Click(chromedp.CSS("summary")))
+	b.reads("details .findings", "3 members")
+	b.press(`a[href="/configuration/directory"]`)
+	b.typ("address", "ldap.example.com")
+	b.typ("basedn", "people")
+	b.typ("user", "$uid$")
+	b.press("#submit")
+	b.reads("[role=alert]", "it is written like dc=example,dc=com")
+	b.picture("directory-refused")
+	b.typ("basedn", "ou=people,dc=example,dc=com")
+	b.press("#submit")
+	b.reads("[role=status]", "saved")
+	s.bridge.directory = callbridgeapi.Directory{Configured: true, Server: "ldap.example.com:389", TLS: "starttls", Offered: true, Users: 212, Synced: start}
+	b.press("#test")
+	b.reads("#steps", "compare the secret")
+	b.picture("directory-tested")
+	b.press("#sync")
+	b.reads("[role=status]", "The users are listed.")
+	b.press(`a[href="/logs/tracing"]`)
+	b.press(`button[value="10"]`)
+	b.reads("#tracing", "on until 2026-11-22 20:10:00")
+	b.picture("tracing-on")
+
+	b.press("button[lang=de]")
+	b.reads("h1", "Ablaufverfolgung")
+	b.scheme("dark")
+	for _, p := range []struct{ path, name string }{
+		{"/status/general", "status-general"}, {"/status/cluster", "status-cluster"}, {"/status/diagnosis", "diagnosis"},
+		{"/configuration/general", "configuration-general"}, {"/configuration/directory", "directory"}, {"/logs/tracing", "tracing"},
+	} {
+		b.press(`a[href="` + p.path + `"]`)
+		b.picture("de-" + p.name + "-dark")
 	}
+	b.press(`a[href="/status/diagnosis"]`)
+	b.press("#diagnose")
+	b.picture("de-diagnosis-made-dark")
+	b.press("button[lang=en]")
+	b.reads("h1", "Diagnosis")
+	b.isQuiet()
 }

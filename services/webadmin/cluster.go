@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"parley/services/eventlog/eventlogapi"
 	"parley/services/xmpp/xmppapi"
 )
 
@@ -16,6 +17,10 @@ type clusterView struct {
 	// Stands is how the cluster stands: "down", "leaderless", "brittle" or
 	// "good".
 	Stands string
+	// Timeline are the last changes of the leader, TimelineFailure why they are
+	// not known.
+	Timeline        timeline
+	TimelineFailure string
 }
 
 // clusterNode is a member, as words.
@@ -51,6 +56,13 @@ func (s *Server) clusterPage(w http.ResponseWriter, r *http.Request, v *visitor)
 		data.Bridges[i].Secret = ""
 	}
 	data.Nodes, data.Stands = clusterNodes(data.Cluster.Nodes), stands(data.Cluster)
+	if data.Cluster.Member {
+		events, err := s.deps.Events.Events(ctx, eventlogapi.Query{Text: eventlogapi.LeaderChangeText, Limit: maxChanges})
+		if err != nil {
+			data.TimelineFailure = s.explain(err)
+		}
+		data.Timeline = newTimeline(events, s.deps.Now())
+	}
 	s.show(w, r, http.StatusOK, v, "cluster", data)
 	return nil
 }

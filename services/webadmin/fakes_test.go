@@ -1,16 +1,20 @@
 package webadmin
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"parley/init/initapi"
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/problem"
 	"parley/services/xmpp/xmppapi"
@@ -57,6 +61,25 @@ func (f *fakeXMPP) CallBridges(context.Context) ([]xmppapi.CallBridge, error) {
 	return slices.Clone(f.bridges), answer(f.gone, "xmpp")
 }
 
+func (f *fakeXMPP) AddCallBridge(_ context.Context, name, secret string) (xmppapi.CallBridge, error) {
+	b := xmppapi.CallBridge{Name: name, Secret: secret}
+	switch {
+	case slices.ContainsFunc(f.bridges, func(b xmppapi.CallBridge) bool { return b.Name == name }):
+		return b, problem.New(problem.BridgeExists, "name", name)
+	case strings.Contains(name, "."):
+		return b, problem.New(problem.BridgeName, "name", name)
+	case secret != "" && len(secret) < 8:
+		return b, problem.New(problem.BridgeSecret, "name", name)
+	}
+	f.bridges = append(f.bridges, b)
+	return b, answer(f.gone, "xmpp")
+}
+
+func (f *fakeXMPP) DelCallBridge(_ context.Context, name string) error {
+	f.bridges = slices.DeleteFunc(f.bridges, func(b xmppapi.CallBridge) bool { return b.Name == name })
+	return answer(f.gone, "xmpp")
+}
+
 func (f *fakeXMPP) Users(context.Context) ([]xmppapi.User, error) {
 	var all []xmppapi.User
 	for name := range f.users {
@@ -98,6 +121,8 @@ type fakeBridge struct {
 	steps   []callbridgeapi.Step
 	store   *config.Store
 	reloads int
+	// directory is the LDAP server.
+	directory callbridgeapi.Directory
 }
 
 func (f *fakeBridge) Status(context.Context) (callbridgeapi.Status, error) {
@@ -125,12 +150,37 @@ func (f *fakeBridge) Test(context.Context) ([]callbridgeapi.Step, error) {
 	return f.steps, answer(f.gone, "callbridge")
 }
 
+func (f *fakeBridge) Directory(context.Context) (callbridgeapi.Directory, error) {
+	return f.directory, answer(f.gone, "callbridge")
+}
+
+func (f *fakeBridge) TestDirectory(context.Context) ([]callbridgeapi.Step, error) {
+	return f.steps, errors.Join(f.refuse, answer(f.gone, "callbridge"))
+}
+
+func (f *fakeBridge) SyncDirectory(context.Context) (callbridgeapi.Directory, error) {
+	f.directory.Synced = start
+	return f.directory, errors.Join(f.refuse, answer(f.gone, "callbridge"))
+}
+
 type fakeEvents struct {
 	eventlogapi.API
 	gone   bool
 	events []eventlogapi.Event
 	faults []eventlogapi.Fault
 	asked  eventlogapi.Query
+	traces map[string]time.Time
+}
+
+func (f *fakeEvents) Trace(_ context.Context, subsystem string, d time.Duration) error {
+	if delete(f.traces, subsystem); d > 0 {
+		f.traces[subsystem] = start.Add(d)
+	}
+	return answer(f.gone, "eventlog")
+}
+
+func (f *fakeEvents) Traces(context.Context) (map[string]time.Time, error) {
+	return f.traces, answer(f.gone, "eventlog")
 }
 
 // Events returns the newest first, as the event log does.
@@ -153,6 +203,30 @@ func (f *fakeEvents) Clear(_ context.Context, by string) (int, error) {
 	n := len(f.events)
 	f.events = []eventlogapi.Event{{ID: 1, Time: start, Level: eventlogapi.Info, Message: fmt.Sprintf("%d log messages cleared by %q", n, by)}}
 	return n, answer(f.gone, "eventlog")
+}
+
+type fakeDatabase struct {
+	databaseapi.API
+	gone   bool
+	status databaseapi.Status
+	// settings are the directory's, nil where live.json has them.
+	settings []databaseapi.Record
+}
+
+func (f *fakeDatabase) Status(context.Context) (databaseapi.Status, error) {
+	return f.status, answer(f.gone, "database")
+}
+
+func (f *fakeDatabase) List(context.Context, string) ([]databaseapi.Record, error) {
+	return f.settings, answer(f.gone, "database")
+}
+
+func (f *fakeDatabase) Swap(_ context.Context, table string, old json.RawMessage, r databaseapi.Record) error {
+	if len(f.settings) > 0 && !bytes.Equal(old, f.settings[0].Value) {
+		return problem.New(problem.RecordChanged, "table", table)
+	}
+	f.settings = []databaseapi.Record{r}
+	return answer(f.gone, "database")
 }
 
 // fakeAudit keeps the lines, or takes none.

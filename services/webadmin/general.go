@@ -53,7 +53,7 @@ func (s *Server) general(r *http.Request) (generalView, error) {
 	st, err := s.deps.CallBridge.Status(ctx)
 	data.Now, data.NowHint = st.XMPPRow, st.Hint
 	if err != nil {
-		data.Now, data.NowHint = s.pages.words.text("status.unknown"), s.explain(err)
+		data.Now, data.NowHint = s.words(r).text("status.unknown"), s.explain(err)
 	}
 	return data, nil
 }
@@ -80,7 +80,7 @@ func (s *Server) setGeneral(w http.ResponseWriter, r *http.Request, v *visitor) 
 			page.Failure, status = s.explain(err), statusOf(err)
 		}
 		page.Data = data
-		s.write(w, status, page, v)
+		s.write(w, r, status, page, v)
 		return nil
 	}
 	if r.PostForm.Has("change") {
@@ -93,7 +93,8 @@ func (s *Server) setGeneral(w http.ResponseWriter, r *http.Request, v *visitor) 
 	}
 	ctx, cancel := brief(r)
 	defer cancel()
-	err := s.setLink(ctx, v.who(), func(l *config.BridgeLink) {
+	label := func(field string) string { return s.words(r).text("general." + field) }
+	err := s.setLink(ctx, v.who(), label, func(l *config.BridgeLink) {
 		// Fields left empty leave the secret as it is; a form that is empty
 		// altogether clears it too.
 		link.Secret = l.Secret
@@ -130,6 +131,6 @@ func (s *Server) testBridge(w http.ResponseWriter, r *http.Request, v *visitor) 
 	}
 	data.Tested = err == nil
 	page.Data = data
-	s.write(w, http.StatusOK, page, v)
+	s.write(w, r, http.StatusOK, page, v)
 	return nil
 }

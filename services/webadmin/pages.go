@@ -22,12 +22,12 @@ type pages struct {
 
 // menu is what all pages of a visitor have on top, in the original's order.
 var menu = []menuGroup{
-	{"menu.status", []menuItem{{"menu.status.general", "/status/general"}, {"menu.status.cluster", "/status/cluster"}}},
+	{"menu.status", []menuItem{{"menu.status.general", "/status/general"}, {"menu.status.cluster", "/status/cluster"}, {"menu.status.diagnosis", "/status/diagnosis"}}},
 	{"menu.configuration", []menuItem{
-		{"menu.configuration.general", "/configuration/general"}, {"menu.configuration.users", "/configuration/users"},
+		{"menu.configuration.general", "/configuration/general"}, {"menu.configuration.directory", directoryPath}, {"menu.configuration.users", "/configuration/users"},
 		{"menu.configuration.certificates", "/configuration/certificates"},
 	}},
-	{"menu.logs", []menuItem{{"menu.logs.events", "/logs/events"}}},
+	{"menu.logs", []menuItem{{"menu.logs.events", "/logs/events"}, {"menu.logs.tracing", "/logs/tracing"}}},
 }
 
 type menuGroup struct {
@@ -50,7 +50,7 @@ func newPages(w words, now func() time.Time) *pages {
 		"date": func(t time.Time) string { return t.UTC().Format("2006-01-02") },
 		"time": func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
 		"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
-		"for":  func(t time.Time) string { return duration(now().Sub(t)) },
+		"for":  func(t time.Time) string { return w.duration(now().Sub(t)) },
 		"ms":   func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) },
 	}
 	for _, f := range files {
@@ -65,6 +65,7 @@ func newPages(w words, now func() time.Time) *pages {
 // view is what the layout needs of every page.
 type view struct {
 	Language, Host string
+	Languages      []languageChoice
 	// Page is the template's name, Path the request's.
 	Page, Path string
 	// Name and Form are the visitor's; empty where nobody is logged in.
@@ -76,13 +77,19 @@ type view struct {
 	Data    any
 }
 
+type languageChoice struct{ Tag, Name string }
+
 // show writes a page. v is nil where nobody is logged in.
 func (s *Server) show(w http.ResponseWriter, r *http.Request, status int, v *visitor, name string, data any) {
-	s.write(w, status, view{Page: name, Path: r.URL.Path, Done: done(r), Data: data}, v)
+	s.write(w, r, status, view{Page: name, Path: r.URL.Path, Done: done(r), Data: data}, v)
 }
 
-func (s *Server) write(w http.ResponseWriter, status int, page view, v *visitor) {
-	page.Language, page.Host = s.pages.words.language, s.host()
+func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, page view, v *visitor) {
+	p := s.language(r)
+	page.Language, page.Host = p.words.tag.String(), s.host()
+	for _, l := range languages() {
+		page.Languages = append(page.Languages, languageChoice{l.tag.String(), l.name})
+	}
 	if v != nil {
 		page.Name, page.Form = v.Name, v.form
 		if !v.MustChange {
@@ -90,7 +97,7 @@ func (s *Server) write(w http.ResponseWriter, status int, page view, v *visitor)
 		}
 	}
 	var out bytes.Buffer
-	if err := s.pages.all[page.Page].Execute(&out, page); err != nil {
+	if err := p.all[page.Page].Execute(&out, page); err != nil {
 		s.log.Error("make a page", "page", page.Page, "err", err)
 		http.Error(w, problem.Text(problem.New(problem.Internal, "service", "webadmin", "detail", "the page could not be made")), http.StatusInternalServerError)
 		return
@@ -104,7 +111,7 @@ func (s *Server) write(w http.ResponseWriter, status int, page view, v *visitor)
 // so that a link cannot put words into a page.
 func done(r *http.Request) string {
 	switch d := r.URL.Query().Get("done"); d {
-	case "saved", "password", "user-added", "user-deleted", "user-password", "cleared", "uploaded":
+	case "saved", "password", "user-added", "user-deleted", "user-password", "cleared", "uploaded", "synced":
 		return "done." + d
 	}
 	return ""
@@ -112,7 +119,7 @@ func done(r *http.Request) string {
 
 // fail shows what went wrong in place of a page.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, v *visitor, err error) {
-	s.write(w, statusOf(err), view{Page: "message", Path: r.URL.Path, Failure: s.explain(err)}, v)
+	s.write(w, r, statusOf(err), view{Page: "message", Path: r.URL.Path, Failure: s.explain(err)}, v)
 }
 
 // explain is what a person reads of err. What nobody can mend is logged, too.
@@ -157,25 +164,4 @@ const callWait = 5 * time.Second
 
 func brief(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.Context(), callWait)
-}
-
-// duration is written as the original does: "24 minutes, 26 seconds".
-func duration(d time.Duration) string {
-	total := int64(max(0, d) / time.Second)
-	var parts []string
-	for _, u := range []struct {
-		name    string
-		seconds int64
-	}{{"day", 86400}, {"hour", 3600}, {"minute", 60}, {"second", 1}} {
-		n := total / u.seconds
-		total %= u.seconds
-		switch {
-		case len(parts) == 0 && n == 0 && u.seconds > 1:
-		case n == 1:
-			parts = append(parts, "1 "+u.name)
-		default:
-			parts = append(parts, fmt.Sprintf("%d %ss", n, u.name))
-		}
-	}
-	return strings.Join(parts, ", ")
 }

@@ -97,10 +97,9 @@ func TestGeneral(t *testing.T) {
 		{"no name", full, []string{"domain", "tptac9.com"}, full, "'Unique Call Bridge name' is empty", nil},
 		{"name with domain", full, []string{"name", "cb1.tptac9.com", "domain", "tptac9.com"}, full, "cb1.tptac9.com cannot be the name of a Call Bridge", nil},
 		{"no domain", full, []string{"name", "cb1"}, full, "'Domain' is empty", nil},
-		{"domain of one label", full, []string{"name", "cb1", "domain", "localhost"}, full, "'localhost' cannot be an XMPP domain: it has one label only", nil},
-		{"domain is an address", full, []string{"name", "cb1", "domain", "10.1.2.3"}, full, "'10.1.2.3' cannot be an XMPP domain: it is an address", nil},
+		{"domain is an address", full, []string{"name", "cb1", "domain", "10.1.2.3"}, full, "'10.1.2.3' cannot be an XMPP domain", nil},
 		{"domain with port", full, []string{"name", "cb1", "domain", "tptac9.com:5223"}, full, "cannot be an XMPP domain", nil},
-		{"bad server", full, []string{"name", "cb1", "domain", "tptac9.com", "server", "https://cb1"}, full, "'https://cb1' cannot be the server address", nil},
+		{"bad server", full, []string{"name", "cb1", "domain", "tptac9.com", "server", "https://cb1"}, full, "'https://cb1' is not the address of a server", nil},
 		{"secrets differ", full, []string{"name", "cb1", "domain", "tptac9.com", "secret", "12345678", "confirm", "12345679"}, full, "'Shared secret' and 'Confirm shared secret' are not the same", nil},
 		{"only the confirmation", full, []string{"name", "cb1", "domain", "tptac9.com", "confirm", "12345679"}, full, "are not the same", nil},
 		{"short secret", full, []string{"name", "cb1", "domain", "tptac9.com", "secret", "1234567", "confirm", "1234567"}, full, "this cannot be the secret of Call Bridge cb1", nil},
@@ -167,9 +166,9 @@ func TestChangeSecret(t *testing.T) {
 func TestRefusedByService(t *testing.T) {
 	s := newSite(t)
 	b := s.loggedIn("admin")
-	s.bridge.refuse = problem.New(problem.BridgeServer, "server", "nowhere")
+	s.bridge.refuse = problem.New(problem.LinkServer, "server", "nowhere")
 	before := s.live()
-	wantText(t, b.submit("/configuration/general", "name", "cb1", "domain", "tptac9.com", "server", "nowhere"), http.StatusBadRequest, "'nowhere' cannot be the server address")
+	wantText(t, b.submit("/configuration/general", "name", "cb1", "domain", "tptac9.com", "server", "nowhere"), http.StatusBadRequest, "'nowhere' is not the address of a server")
 	if diff := cmp.Diff(before, s.live()); diff != "" {
 		t.Errorf("live.json (-before +after):\n%s", diff)
 	}
@@ -294,20 +293,29 @@ func TestCluster(t *testing.T) {
 	s.xmpp.status = xmppapi.Status{Sessions: 12, Components: 1, Accounts: 40, Pending: 7}
 	s.xmpp.bridges = []xmppapi.CallBridge{{Name: "cb1", Secret: "kvgP1SRzWVabhiPVAb1", Connected: true}, {Name: "cb2", Secret: "uBiLLdIU8vVqj86CAb1"}}
 	s.xmpp.cluster = xmppapi.Cluster{Member: true, Leader: true, State: "FOLLOWER", StateChange: start, Margin: 0, Nodes: []xmppapi.Node{
-		{Address: "10.106.81.30:5222", Leader: true, Reachable: true, Since: start.Add(-time.Hour), LastIndex: 90, Version: "1.0"},
+		{Address: "10.106.81.30:5222", Leader: true, Reachable: true, Since: start.Add(-time.Hour), LastIndex: 90, Version: "1.0", Sessions: 7, CallBridges: []string{"cb1", "cb3"}},
 		{Address: "10.106.81.31:5222", Since: start.Add(-62 * time.Second), LastIndex: 80, Lag: 10},
 		{Address: "10.106.81.32:5222", Self: true, Reachable: true, LastIndex: 90, Version: "1.0", Clock: 0},
 	}}
 	s.xmpp.cluster.Nodes[0].Clock = 1500 * time.Millisecond
 	got := b.get("/status/cluster")
-	wantText(t, got, http.StatusOK, "The cluster stands no more failure", "10.106.81.30:5222 leader", "State of this node FOLLOWER", "Last state change 2026-11-22 20:00:00",
+	wantText(t, got, http.StatusOK, "The cluster stands no more failure", "10.106.81.30:5222 leader Sessions: 7 · Call Bridges: 2", "10.106.81.31:5222 follower 10.106.81.32:5222", "State of this node FOLLOWER", "Last state change 2026-11-22 20:00:00",
 		"Client sessions here 12", "Call Bridges connected here 1", "Chat accounts 40", "Messages waiting 7",
-		"10.106.81.30:5222 leader reachable for 1 hour, 0 minutes, 0 seconds 90 0 1.0 off by 1.5s",
-		"10.106.81.31:5222 follower unreachable for 1 minute, 2 seconds 80 10", "10.106.81.32:5222 follower this node 90 0 1.0 right",
+		"10.106.81.30:5222 leader reachable for 1 hour, 0 minutes, 0 seconds 7 cb1, cb3 90 0 1.0 off by 1.5s",
+		"10.106.81.31:5222 follower unreachable for 1 minute, 2 seconds 80 10", "10.106.81.32:5222 follower this node 0 90 0 1.0 right", "The event log of this node has no change of the leader.",
 		"Call Bridges Call Bridge Connected cb1 yes cb2 no")
 	if strings.Contains(got.body, "kvgP1") || strings.Contains(got.body, "uBiLL") {
 		t.Errorf("secrets are on the page:\n%s", got.body)
 	}
+	s.events.events = []eventlogapi.Event{
+		{Time: start.Add(-time.Hour), Message: eventlogapi.LeaderChange{Node: "10.106.81.31:5222", Before: "10.106.81.30:5222"}.Message()},
+		{Time: start.Add(-time.Minute), Message: eventlogapi.LeaderChange{Node: "10.106.81.30:5222", Before: "10.106.81.31:5222"}.Message()},
+	}
+	wantText(t, b.get("/status/cluster"), http.StatusOK, "Leader changes", "now Date Time Leads since then Led before",
+		"2026-11-22 19:59:00.000 10.106.81.30:5222 10.106.81.31:5222", "2026-11-22 19:00:00.000 10.106.81.31:5222 10.106.81.30:5222", "Call Bridges Call Bridge Connected")
+	s.events.gone = true
+	wantText(t, b.get("/status/cluster"), http.StatusOK, "10.106.81.30:5222 leader", "Leader changes", "eventlog", "cb1 yes")
+	s.events.gone = false
 	for _, tt := range []struct {
 		name    string
 		cluster xmppapi.Cluster
@@ -344,13 +352,14 @@ func TestDoneIsNoText(t *testing.T) {
 
 // TestTexts: what templates and code ask for is there, and nothing else is.
 func TestTexts(t *testing.T) {
-	literal := regexp.MustCompile(`"([a-z]+(?:[.-][a-z-]+)*)"`)
+	files := []string{"english.go", "german.go"}
+	literal := regexp.MustCompile(`"([a-z]+(?:[.-][a-z0-9-]+)*)"`)
 	var sources []string
 	for _, dir := range []string{".", "templates"} {
 		entries, err := os.ReadDir(dir)
 		check(t, err)
 		for _, e := range entries {
-			if n := e.Name(); !e.IsDir() && n != "text.go" && !strings.HasSuffix(n, "_test.go") {
+			if n := e.Name(); !e.IsDir() && !slices.Contains(files, n) && !strings.HasSuffix(n, "_test.go") {
 				data, err := os.ReadFile(dir + "/" + n)
 				check(t, err)
 				sources = append(sources, string(data))
@@ -369,7 +378,7 @@ func TestTexts(t *testing.T) {
 	}
 	for key := range maps.Keys(english.texts) {
 		// These are put together from a part.
-		made := strings.HasSuffix(key, ".title") || strings.HasPrefix(key, "done.") || strings.HasPrefix(key, "cluster.stands.")
+		made := strings.HasSuffix(key, ".title") || strings.HasPrefix(key, "done.") || strings.HasPrefix(key, "cluster.stands.") || strings.HasPrefix(key, "unit.") || strings.HasPrefix(key, "directory.tls.")
 		if !said[key] && !made {
 			t.Errorf("nothing wants the text %q", key)
 		}
@@ -381,6 +390,28 @@ func TestTexts(t *testing.T) {
 		}
 		if i := slices.IndexFunc(keys, func(k string) bool { return english.texts[k] == "" }); i >= 0 {
 			t.Errorf("the menu wants the text %q, which is not there", keys[i])
+		}
+	}
+}
+
+// TestLanguages: each text of one language is in the others, with the same
+// values put in.
+func TestLanguages(t *testing.T) {
+	verbs := regexp.MustCompile(`%[a-z]`)
+	for _, l := range languages() {
+		for key, text := range english.texts {
+			got, ok := l.texts[key]
+			if !ok || strings.TrimSpace(got) == "" {
+				t.Errorf("%s: the text %q is missing", l.name, key)
+			}
+			if a, b := verbs.FindAllString(text, -1), verbs.FindAllString(got, -1); !slices.Equal(a, b) {
+				t.Errorf("%s: %q has %q put in; want %q", l.name, key, b, a)
+			}
+		}
+		for key := range l.texts {
+			if _, ok := english.texts[key]; !ok {
+				t.Errorf("%s: nothing wants the text %q", l.name, key)
+			}
 		}
 	}
 }

@@ -14,11 +14,16 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/text/language"
+
 	"parley/init/initapi"
 	"parley/services/account"
 	"parley/services/callbridge/callbridgeapi"
+	"parley/services/callbridge/settings"
 	"parley/services/config"
 	"parley/services/control"
+	"parley/services/database/databaseapi"
+	"parley/services/diagnosis"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/files"
 	"parley/services/problem"
@@ -50,6 +55,9 @@ type Deps struct {
 	XMPP       xmppapi.API
 	CallBridge callbridgeapi.API
 	Events     eventlogapi.API
+	Database   databaseapi.API
+	// Diagnose checks everything, on all nodes; see package diagnosis.
+	Diagnose func(ctx context.Context) []diagnosis.Finding
 
 	// Audit takes a line for each login and change; what cannot be recorded
 	// is not done.
@@ -66,11 +74,15 @@ type Server struct {
 	deps Deps
 	log  *slog.Logger
 
+	// settings are the LDAP server's.
+	settings *settings.Store
 	sessions *sessions
 	throttle *throttle
 	programs *programs
-	pages    *pages
-	site     http.Handler
+	// pages are those of each language, English first.
+	pages   []*pages
+	matcher language.Matcher
+	site    http.Handler
 
 	// mu is held while the door is opened and closed.
 	mu   sync.Mutex
@@ -85,9 +97,15 @@ var _ webadminapi.API = (*Server)(nil)
 func New(cfg Config, deps Deps) *Server {
 	s := &Server{
 		cfg: cfg, deps: deps, log: deps.Log.With("component", "webadmin"),
+		settings: settings.NewStore(deps.Config, deps.Database, deps.Now),
 		sessions: newSessions(deps.Now), throttle: newThrottle(deps.Now), programs: newPrograms(deps.Now),
-		pages: newPages(english, deps.Now),
 	}
+	var tags []language.Tag
+	for _, w := range languages() {
+		s.pages = append(s.pages, newPages(w, deps.Now))
+		tags = append(tags, w.tag)
+	}
+	s.matcher = language.NewMatcher(tags)
 	s.site = s.routes()
 	return s
 }

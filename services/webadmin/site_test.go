@@ -22,6 +22,8 @@ import (
 	"parley/services/account"
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
+	"parley/services/diagnosis"
 	"parley/services/files"
 	"parley/services/pki"
 	"parley/services/webadmin/webadminapi"
@@ -32,16 +34,19 @@ const password = "Sommer2026!"
 // site is a Webadmin that runs over a state folder and fakes of the services.
 type site struct {
 	*Server
-	t       *testing.T
-	paths   config.Paths
-	clock   *clock
-	store   *config.Store
-	control *webadminapi.Client
-	init    *fakeInit
-	xmpp    *fakeXMPP
-	bridge  *fakeBridge
-	events  *fakeEvents
-	audit   *fakeAudit
+	t        *testing.T
+	paths    config.Paths
+	clock    *clock
+	store    *config.Store
+	control  *webadminapi.Client
+	init     *fakeInit
+	xmpp     *fakeXMPP
+	bridge   *fakeBridge
+	events   *fakeEvents
+	database *fakeDatabase
+	audit    *fakeAudit
+	// findings are what a diagnosis comes to.
+	findings []diagnosis.Finding
 	// address is where it listens; listens are the ports it was told to.
 	address chan string
 	url     string
@@ -68,7 +73,7 @@ func newClosedSite(t *testing.T) *site {
 		init:   &fakeInit{status: initapi.Status{Version: "2.2.5", Booted: start.Add(-24*time.Minute - 26*time.Second)}},
 		xmpp:   &fakeXMPP{users: map[string]string{"ada": "x"}},
 		bridge: &fakeBridge{store: store, status: callbridgeapi.Status{XMPPRow: "connected to localhost (secure) for 1 minute, 2 seconds", AuthenticationRow: "no authentication components found"}},
-		events: &fakeEvents{}, audit: &fakeAudit{}, address: make(chan string, 10),
+		events: &fakeEvents{traces: map[string]time.Time{}}, database: &fakeDatabase{status: databaseapi.Status{Mode: databaseapi.Alone}}, audit: &fakeAudit{}, address: make(chan string, 10),
 	}
 	accounts := account.NewStore(paths.Accounts(), s.clock.Now)
 	root := files.NewStore(files.Config{Dir: paths.Files(), State: paths.State}, files.Deps{})
@@ -81,8 +86,9 @@ func newClosedSite(t *testing.T) *site {
 	check(t, os.WriteFile(paths.Accounts(), accountsFile(), 0o600))
 	s.Server = New(Config{Socket: paths.Socket("webadmin"), Group: -1}, Deps{
 		Config: store, Accounts: accounts, Files: root, Listen: s.listen,
-		Init: s.init, XMPP: s.xmpp, CallBridge: s.bridge, Events: s.events,
-		Audit: s.audit, Log: slog.New(slog.DiscardHandler), Now: s.clock.Now,
+		Init: s.init, XMPP: s.xmpp, CallBridge: s.bridge, Events: s.events, Database: s.database,
+		Diagnose: func(context.Context) []diagnosis.Finding { return s.findings },
+		Audit:    s.audit, Log: slog.New(slog.DiscardHandler), Now: s.clock.Now,
 	})
 	s.control = webadminapi.NewClient(paths.Socket("webadmin"))
 	s.configure(func(d *config.Document) {
@@ -242,6 +248,7 @@ var (
 // text is what a person reads of a page's main part.
 func (r response) text() string {
 	_, body, _ := strings.Cut(r.body, "<main")
+	body, _, _ = strings.Cut(body, "</main>")
 	plain := strings.NewReplacer("&#39;", "'", "&#34;", `"`, "&amp;", "&", "&lt;", "<", "&gt;", ">", "&#43;", "+").Replace(tags.ReplaceAllString("<main"+body, " "))
 	return strings.TrimSpace(blank.ReplaceAllString(plain, " "))
 }

@@ -33,7 +33,7 @@ func (s *Server) takeFile(r *http.Request, v *visitor) error {
 	}
 	in, header, err := r.FormFile("file")
 	if err != nil {
-		return problem.New(problem.FieldMissing, "field", s.pages.words.text("certificates.upload.file"))
+		return problem.New(problem.FieldMissing, "field", s.words(r).text("certificates.upload.file"))
 	}
 	defer in.Close()
 	data, err := readFile(in, header)

@@ -43,7 +43,7 @@ func (s *Server) users(w http.ResponseWriter, r *http.Request, v *visitor, data 
 	if refused != nil {
 		page.Failure, status = s.explain(refused), statusOf(refused)
 	}
-	s.write(w, status, page, v)
+	s.write(w, r, status, page, v)
 	return nil
 }
 

@@ -1,47 +1,32 @@
 package webadmin
 
-import "fmt"
-
-// words are the texts of the pages in one language, by key. What services say
-// (status rows, events, problems) is theirs and not here.
-type words struct {
-	language string
-	texts    map[string]string
-}
-
-// text is the text of a key, with args put in as fmt does.
-func (w words) text(key string, args ...any) string {
-	t, ok := w.texts[key]
-	if !ok {
-		return key
-	}
-	if len(args) == 0 {
-		return t
-	}
-	return fmt.Sprintf(t, args...)
-}
+import "golang.org/x/text/language"
 
 // english is the original's wording, to the letter, where it has one.
-var english = words{"en", map[string]string{
-	"product": "Parley",
-	"skip":    "Skip to the content",
-	"utc":     "All dates and times are in UTC.",
-	"none":    "none",
-	"yes":     "yes",
-	"no":      "no",
-	"cancel":  "Cancel",
-	"failure": "Not done:",
+var english = words{language.English, "English", map[string]string{
+	"product":  "Parley",
+	"language": "Language",
+	"skip":     "Skip to the content",
+	"utc":      "All dates and times are in UTC.",
+	"none":     "none",
+	"yes":      "yes",
+	"no":       "no",
+	"cancel":   "Cancel",
+	"failure":  "Not done:",
 
 	"menu":                            "Menu",
 	"menu.status":                     "Status",
 	"menu.status.general":             "General",
 	"menu.status.cluster":             "Cluster",
+	"menu.status.diagnosis":           "Diagnosis",
 	"menu.configuration":              "Configuration",
 	"menu.configuration.general":      "General",
+	"menu.configuration.directory":    "Active Directory",
 	"menu.configuration.users":        "XMPP users",
 	"menu.configuration.certificates": "Certificates",
 	"menu.logs":                       "Logs",
 	"menu.logs.events":                "Event log",
+	"menu.logs.tracing":               "Detailed tracing",
 
 	"login.title":    "Log in",
 	"login.name":     "Username",
@@ -65,6 +50,7 @@ var english = words{"en", map[string]string{
 	"done.user-deleted":  "The user is deleted.",
 	"done.user-password": "The password of the user is changed.",
 	"done.cleared":       "The event log is cleared.",
+	"done.synced":        "The users are listed.",
 	"done.uploaded":      "The file is stored. Services take it when it is given to them, as by 'xmpp certs' on the console, or when they are restarted.",
 
 	"status.title":          "System status",
@@ -84,10 +70,20 @@ var english = words{"en", map[string]string{
 	"status.outgoing":       "Total outgoing media bandwidth",
 	"status.incoming":       "Total incoming media bandwidth",
 	"status.unknown":        "not known",
-	"status.faults":         "Fault conditions",
-	"status.faults.none":    "There are no fault conditions.",
-	"status.recent":         "Recent errors and warnings",
-	"status.recent.none":    "There are no recent errors or warnings.",
+
+	"unit.day":     "1 day",
+	"unit.days":    "%d days",
+	"unit.hour":    "1 hour",
+	"unit.hours":   "%d hours",
+	"unit.minute":  "1 minute",
+	"unit.minutes": "%d minutes",
+	"unit.second":  "1 second",
+	"unit.seconds": "%d seconds",
+
+	"status.faults":      "Fault conditions",
+	"status.faults.none": "There are no fault conditions.",
+	"status.recent":      "Recent errors and warnings",
+	"status.recent.none": "There are no recent errors or warnings.",
 
 	"column.date":    "Date",
 	"column.time":    "Time",
@@ -125,6 +121,14 @@ var english = words{"en", map[string]string{
 	"cluster.learner":           "learner",
 	"cluster.reachable":         "reachable for %s",
 	"cluster.unreachable":       "unreachable for %s",
+	"cluster.clients":           "Client sessions",
+	"cluster.has":               "Sessions: %d · Call Bridges: %d",
+	"cluster.timeline":          "Leader changes",
+	"cluster.timeline.picture":  "Who led the cluster when; the table below says the same",
+	"cluster.timeline.now":      "now",
+	"cluster.timeline.none":     "The event log of this node has no change of the leader.",
+	"cluster.leads":             "Leads since then",
+	"cluster.leads.after":       "Led before",
 	"cluster.bridges":           "Call Bridges",
 	"cluster.bridge":            "Call Bridge",
 	"cluster.connected":         "Connected",
@@ -198,4 +202,72 @@ var english = words{"en", map[string]string{
 	"events.submit":   "Show",
 	"events.download": "Download",
 	"events.clear":    "Clear",
+
+	"diagnosis.title":   "Diagnosis",
+	"diagnosis.about":   "Checks what is set, files, names in the DNS, ports, members, Call Bridges and their secrets, and the disk, on this node and from each other member of its cluster. It changes nothing.",
+	"diagnosis.run":     "Check everything",
+	"diagnosis.time":    "This takes up to 10 seconds.",
+	"diagnosis.verdict": "Failed: %d · warnings: %d · good: %d",
+	"diagnosis.wrong":   "What is to be mended",
+	"diagnosis.well":    "What is good (%d)",
+	"diagnosis.level":   "Result",
+	"diagnosis.node":    "Node",
+	"diagnosis.what":    "Check",
+	"diagnosis.found":   "Found, and what mends it",
+
+	"tracing.title":     "Detailed tracing",
+	"tracing.about":     "A subsystem that is traced logs what it does in detail, for a limited time. XMPP names the stanzas that come and go with their senders and recipients, Call Bridge the steps of its connection, DNS the questions and who answered. What people say and passwords are never logged.",
+	"tracing.subsystem": "Subsystem",
+	"tracing.state":     "Now",
+	"tracing.for":       "Trace for",
+	"tracing.off":       "off",
+	"tracing.on":        "on until %s",
+	"tracing.end":       "Off",
+	"tracing.1":         "1 minute",
+	"tracing.10":        "10 minutes",
+	"tracing.30":        "30 minutes",
+	"tracing.1440":      "24 hours",
+	"tracing.where":     "Follow it with 'syslog follow' on the console, or get the file log by SFTP. Its lines end in traced= and the subsystem.",
+
+	"directory.title":            "Active Directory",
+	"directory.shared":           "These settings are the database's and hold for all nodes that share it. They were set on %s at %s. The file of trusted certificates must be on each of them.",
+	"directory.server":           "Active Directory server settings",
+	"directory.address":          "Address",
+	"directory.address.hint":     "Host name or address of the LDAP server; empty is none.",
+	"directory.port":             "Port",
+	"directory.port.hint":        "389, or 636 for LDAPS; empty goes by TLS.",
+	"directory.tls":              "TLS",
+	"directory.tls.port":         "by the port",
+	"directory.tls.starttls":     "StartTLS",
+	"directory.tls.ldaps":        "LDAPS",
+	"directory.tls.none":         "none",
+	"directory.trust":            "Trusted certificates",
+	"directory.trust.system":     "those of the system",
+	"directory.username":         "Username",
+	"directory.username.hint":    "The service account, as in cn=reader,dc=example,dc=com.",
+	"directory.password":         "Password",
+	"directory.password.set":     "set",
+	"directory.change":           "[change]",
+	"directory.confirm":          "Confirm password",
+	"directory.import":           "Import settings",
+	"directory.basedn":           "Base distinguished name",
+	"directory.basedn.hint":      "As in ou=people,dc=example,dc=com.",
+	"directory.filter":           "Filter",
+	"directory.filter.hint":      "As in (&(objectClass=person)(mail=*)); empty is everybody.",
+	"directory.mapping":          "Field mapping expressions",
+	"directory.displayname":      "Display name",
+	"directory.displayname.hint": "As in $cn$.",
+	"directory.user":             "Username",
+	"directory.user.hint":        "As in $sAMAccountName$ or $uid$; the name to log in with.",
+	"directory.submit":           "Submit",
+	"directory.now":              "LDAP server",
+	"directory.none":             "none is set",
+	"directory.offered":          "XMPP may ask it for passwords",
+	"directory.users":            "Users",
+	"directory.unsynced":         "not listed yet",
+	"directory.synced":           "%d, listed at %s",
+	"directory.test":             "Test",
+	"directory.sync":             "Sync now",
+	"directory.about":            "By the saved settings: Test walks through DNS, TCP, TLS, log-in and a search; Sync now lists the users.",
+	"directory.steps":            "Test of the LDAP server",
 }}
