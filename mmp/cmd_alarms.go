@@ -19,7 +19,7 @@ func alarmsFamily() family {
 }
 
 func eventlogFamily() family {
-	return family{name: "eventlog", about: "what has happened, for people; 'syslog' has the rest", commands: []command{
+	return family{name: "eventlog", about: "what has happened, for people; 'syslog' has the rest", commands: append([]command{
 		{
 			usage: "eventlog [<lines>]", args: []arg{number(1, 1000, 100)}, summary: "show the last events",
 			help:    "The last events, 20 where no number is given: time (UTC), level, what happened, and below it what is known of why and what to do.",
@@ -39,7 +39,7 @@ func eventlogFamily() family {
 				return c.out.success("%s cleared", count(n, "event"))
 			},
 		},
-	}}
+	}, traceCommands()...)}
 }
 
 // The article's columns.
@@ -109,12 +109,16 @@ func followEvents(c *call) error {
 	}
 }
 
-// events are shown the oldest first; it returns the number of the last.
+// events are shown the oldest first; it returns the number of the last. A hint
+// that stands for several in a row is below the first of them.
 func (c *call) events(newest []eventlogapi.Event) (last uint64) {
+	told := ""
 	for _, e := range slices.Backward(newest) {
 		fmt.Fprintf(c.out, eventColumn, stampOf(e.Time), e.Level, e.Message)
-		c.hint(41, e.Hint)
-		last = e.ID
+		if e.Hint != told {
+			c.hint(41, e.Hint)
+		}
+		told, last = e.Hint, e.ID
 	}
 	return last
 }

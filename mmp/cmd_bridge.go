@@ -12,7 +12,6 @@ import (
 	"parley/services/callbridge"
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
-	"parley/services/pki"
 	"parley/services/problem"
 	"parley/services/xmpp/peer"
 )
@@ -30,7 +29,7 @@ func bridgeFamily() family {
 			})
 		}
 	}
-	return family{name: "callbridge", about: "this node's Call Bridge and its connection to XMPP", commands: []command{
+	return family{name: "callbridge", about: "this node's Call Bridge and its connection to XMPP", commands: slices.Concat([]command{
 		{
 			usage: "callbridge", summary: "configuration and state",
 			help:    "What is configured, and the rows that Status > General has of it: XMPP connection and Authentication service. Where the connection has failed, what was tried, and what mends it.",
@@ -128,7 +127,7 @@ func bridgeFamily() family {
 			help:    "Asks for the secret that 'xmpp callbridge list' shows for this Call Bridge on the XMPP servers, without showing it.",
 			example: "callbridge xmpp secret", need: need, run: bridgeSecret,
 		},
-	}}
+	}, directoryCommands())}
 }
 
 func showBridge(c *call) error {
@@ -180,14 +179,7 @@ func bridgeCerts(c *call) error {
 	return c.changeBridge(func(d *config.Document) error {
 		b := &d.CallBridge
 		b.Key, b.Certificate, b.Bundle = c.text(0), c.text(1), c.text(2)
-		report, err := pki.Check(c.Files, b.Key, b.Certificate, b.Bundle, "", d.Hostname, c.Now())
-		if err != nil {
-			return err
-		}
-		for _, w := range report.Warnings {
-			c.out.warn(w)
-		}
-		return report.Err()
+		return c.checkHostCerts(d, b.Key, b.Certificate, b.Bundle)
 	})
 }
 
@@ -238,14 +230,22 @@ func bridgeSecret(c *call) error {
 	return c.changeLink(func(l *config.BridgeLink) error { l.Secret = config.Secret(secret); return nil })
 }
 
-func bridgeTest(c *call) error {
-	var steps []callbridgeapi.Step
-	var err error
-	c.watch(func(ctx context.Context) { steps, err = c.Bridge.Test(ctx) })
+func bridgeTest(c *call) error { return c.walk("callbridge test", c.Bridge.Test) }
+
+// interrupted is the end of what was watched, which Ctrl-C may have been.
+func interrupted(c *call, err error) error {
 	if errors.Is(err, context.Canceled) && c.ctx.Err() == nil {
 		return problem.New(problem.Interrupted)
 	}
-	if err != nil {
+	return err
+}
+
+// walk prints the steps of a test, which command does.
+func (c *call) walk(command string, test func(context.Context) ([]callbridgeapi.Step, error)) error {
+	var steps []callbridgeapi.Step
+	var err error
+	c.watch(func(ctx context.Context) { steps, err = test(ctx) })
+	if err := interrupted(c, err); err != nil {
 		return err
 	}
 	wide := 0
@@ -260,12 +260,12 @@ func bridgeTest(c *call) error {
 			failed++
 		}
 		fmt.Fprintf(c.out, "%s  %-*s  %s (%s)\n", verdict, wide, stepName(s), s.Detail, millis(s.Took))
-		if !s.OK {
+		if !s.OK && s.Hint != "" {
 			fmt.Fprintf(c.out, "      %s\n", s.Hint)
 		}
 	}
 	if failed > 0 {
-		return problem.New(problem.LinkTest, "failed", strconv.Itoa(failed), "all", strconv.Itoa(len(steps)))
+		return problem.New(problem.LinkTest, "failed", strconv.Itoa(failed), "all", strconv.Itoa(len(steps)), "command", command)
 	}
 	return c.out.success("")
 }

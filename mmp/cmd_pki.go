@@ -86,9 +86,18 @@ func showPKI(c *call) error {
 		rows = append(rows, row{"Trust bundle", d.XMPP.Cluster.Trust})
 	}
 	c.out.rows(rows...)
+	if b := d.CallBridge; b.Key != "" || b.Trust != "" {
+		fmt.Fprintln(c.out, "Call Bridge:")
+		c.out.rows(row{"Key file", b.Key}, row{"Certificate file", b.Certificate}, row{"CA Bundle file", b.Bundle}, row{"XMPP trust bundle", b.Trust})
+	}
 	if w := d.Webadmin; w.Key != "" {
 		fmt.Fprintln(c.out, "Webadmin:")
 		c.out.rows(row{"Key file", w.Key}, row{"Certificate file", w.Certificate}, row{"CA Bundle file", w.Bundle})
+	}
+	if db := d.Database; db.ClientKey != "" {
+		fmt.Fprintln(c.out, "Database:")
+		c.out.rows(row{"Server Key", db.ServerKey}, row{"Server Certificate", db.ServerCertificate},
+			row{"Client Key", db.ClientKey}, row{"Client Certificate", db.ClientCertificate}, row{"CA Certificate", db.CA})
 	}
 	return nil
 }

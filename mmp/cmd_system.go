@@ -59,6 +59,7 @@ func uptime(c *call) error {
 		return err
 	}
 	fmt.Fprintln(c.out, duration(c.Now().Sub(s.Booted)))
+	rows := make([]row, 0, len(s.Services))
 	for _, v := range s.Services {
 		state := "not running"
 		if v.Running {
@@ -69,8 +70,9 @@ func uptime(c *call) error {
 		if v.Restarts > 0 {
 			state += fmt.Sprintf(", %s, the last after: %s", count(v.Restarts, "restart"), v.LastExit)
 		}
-		c.out.rows(row{fmt.Sprintf("%-9s", v.Name), state})
+		rows = append(rows, row{v.Name, state})
 	}
+	c.out.rows(rows...)
 	return nil
 }
 

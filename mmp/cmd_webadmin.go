@@ -45,7 +45,7 @@ func webadminFamily() family {
 			example: "webadmin certs abhiall.key abhiall.cer certall.cer", need: need, run: func(c *call) error {
 				return c.changeWebadmin(func(d *config.Document) error {
 					d.Webadmin.Key, d.Webadmin.Certificate, d.Webadmin.Bundle = c.text(0), c.text(1), c.text(2)
-					return c.checkWebadminCerts(d)
+					return c.checkHostCerts(d, d.Webadmin.Key, d.Webadmin.Certificate, d.Webadmin.Bundle)
 				})
 			},
 		}, {
@@ -69,7 +69,7 @@ func webadminFamily() family {
 						return problem.New(problem.WebadminUnready, "missing", "certificate", "command", "webadmin certs <key> <certificate> <bundle>")
 					}
 					d.Webadmin.Enabled = true
-					return c.checkWebadminCerts(d)
+					return c.checkHostCerts(d, d.Webadmin.Key, d.Webadmin.Certificate, d.Webadmin.Bundle)
 				})
 			},
 		}, {
@@ -155,15 +155,14 @@ func webadminMayClear(d *config.Document, what string) error {
 	return nil
 }
 
-// checkWebadminCerts checks the files that Webadmin is to use. Browsers come
-// by this host's name; the XMPP domain is not the certificate's business.
-func (c *call) checkWebadminCerts(d *config.Document) error {
+// checkHostCerts checks the files of a service that is come to by this host's
+// name; the XMPP domain is not the certificate's business.
+func (c *call) checkHostCerts(d *config.Document, key, certificate, bundle string) error {
 	host := d.Hostname
 	if !strings.Contains(host, ".") && d.XMPP.Domain != "" {
 		host += "." + d.XMPP.Domain
 	}
-	w := d.Webadmin
-	report, err := pki.Check(c.Files, w.Key, w.Certificate, w.Bundle, "", host, c.Now())
+	report, err := pki.Check(c.Files, key, certificate, bundle, "", host, c.Now())
 	if err = errors.Join(err, report.Err()); err != nil {
 		return err
 	}

@@ -60,33 +60,38 @@ const nodePort = "5222"
 
 // nodeArg is the address or name of a node; the port may be there. Its value
 // is without the port.
-var nodeArg = arg{parse: func(s string) (any, error) {
-	bad := problem.New(problem.ArgumentBad, "value", s, "what", "the address or name of a node (its port is always "+nodePort+")", "like", "10.106.81.30")
-	host, port, some := strings.Cut(s, ":")
-	if some && port != nodePort {
-		return nil, bad
-	}
-	if a, err := netip.ParseAddr(host); err == nil && a.IsUnspecified() {
-		return nil, bad
-	}
-	name := strings.TrimSuffix(host, ".")
-	if name == "" || len(name) > 253 {
-		return nil, bad
-	}
-	labels := strings.Split(name, ".")
-	for _, l := range labels {
-		if l == "" || len(l) > 63 || strings.HasPrefix(l, "-") || strings.HasSuffix(l, "-") || strings.Trim(strings.ToLower(l), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+var nodeArg = nodeAt(nodePort)
+
+// nodeAt is a node whose port, where it is given, must be that.
+func nodeAt(nodePort string) arg {
+	return arg{parse: func(s string) (any, error) {
+		bad := problem.New(problem.ArgumentBad, "value", s, "what", "the address or name of a node (its port is always "+nodePort+")", "like", "10.106.81.30")
+		host, port, some := strings.Cut(s, ":")
+		if some && port != nodePort {
 			return nil, bad
 		}
-	}
-	// No name in the DNS ends in a number: that was to be an address.
-	if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
-		if a, err := netip.ParseAddr(name); err != nil || !a.Is4() {
+		if a, err := netip.ParseAddr(host); err == nil && a.IsUnspecified() {
 			return nil, bad
 		}
-	}
-	return name, nil
-}}
+		name := strings.TrimSuffix(host, ".")
+		if name == "" || len(name) > 253 {
+			return nil, bad
+		}
+		labels := strings.Split(name, ".")
+		for _, l := range labels {
+			if l == "" || len(l) > 63 || strings.HasPrefix(l, "-") || strings.HasSuffix(l, "-") || strings.Trim(strings.ToLower(l), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+				return nil, bad
+			}
+		}
+		// No name in the DNS ends in a number: that was to be an address.
+		if last := labels[len(labels)-1]; strings.Trim(last, "0123456789") == "" {
+			if a, err := netip.ParseAddr(name); err != nil || !a.Is4() {
+				return nil, bad
+			}
+		}
+		return name, nil
+	}}
+}
 
 // memberArg completes the other members.
 var memberArg = arg{parse: nodeArg.parse, complete: func(c *call, _ []string) []string {

@@ -21,7 +21,7 @@ func chatUserCommands() []command {
 			example: "xmpp user add ben", need: need, run: func(c *call) error { return chatPassword(c, false, c.XMPP.AddUser) },
 		}, {
 			usage: "xmpp user del <name>", args: []arg{chatUserArg}, summary: "delete a chat account",
-			help:    "Deletes the account with its roster and the messages that wait for it, and ends its sessions.",
+			help:    "Deletes the account with its roster and the messages that wait for it, and ends its sessions. A user whom the directory has gets a new one at the next log-in or 'callbridge directory sync'.",
 			example: "xmpp user del ben", need: need, run: func(c *call) error {
 				if err := c.XMPP.DelUser(c.ctx, c.text(0)); err != nil {
 					return err
@@ -30,11 +30,11 @@ func chatUserCommands() []command {
 			},
 		}, {
 			usage: "xmpp user list", summary: "list chat accounts",
-			help:    "Each chat account, the resources with which it is connected now, and how many messages wait for it.",
+			help:    "Each chat account, the resources with which it is connected now, and how many messages wait for it. Where Call Bridges check passwords, also whose password is kept here and whose the directory has.",
 			example: "xmpp user list", need: need, run: listChatUsers,
 		}, {
 			usage: "xmpp user passwd <name>", args: []arg{chatUserArg}, summary: "set the password of a chat account",
-			help:    "Asks twice for the new password of a chat account.",
+			help:    "Asks twice for the new password of a chat account. One whose password the directory had has this one from now on, and the directory is not asked any more.",
 			example: "xmpp user passwd ben", need: need, run: func(c *call) error { return chatPassword(c, true, c.XMPP.SetPassword) },
 		}, {
 			usage: "xmpp user import <file>", args: []arg{fileWith(".csv")}, summary: "add chat accounts from a CSV file",
@@ -98,12 +98,21 @@ func listChatUsers(c *call) error {
 		return err
 	}
 	wide := len("Name")
+	// password is a column only where there is something to tell apart.
+	password := func(string) string { return "" }
 	for _, u := range list {
 		wide = max(wide, len(u.Name))
+		if u.Directory {
+			password = func(whose string) string { return fmt.Sprintf("%-9s  ", whose) }
+		}
 	}
-	fmt.Fprintf(c.out, "%-*s  %-8s  %s\n", wide, "Name", "Waiting", "Connected")
+	fmt.Fprintf(c.out, "%-*s  %-8s  %s%s\n", wide, "Name", "Waiting", password("Password"), "Connected")
 	for _, u := range list {
-		fmt.Fprintf(c.out, "%-*s  %-8d  %s\n", wide, u.Name, u.Pending, orNone(strings.Join(u.Sessions, ", ")))
+		whose := "here"
+		if u.Directory {
+			whose = "directory"
+		}
+		fmt.Fprintf(c.out, "%-*s  %-8d  %s%s\n", wide, u.Name, u.Pending, password(whose), orNone(strings.Join(u.Sessions, ", ")))
 	}
 	return nil
 }

@@ -17,7 +17,9 @@ import (
 	"parley/init/initapi"
 	"parley/services/account"
 	"parley/services/callbridge/callbridgeapi"
+	"parley/services/callbridge/settings"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
 	"parley/services/diagnosis"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/files"
@@ -38,6 +40,7 @@ type Deps struct {
 	Webadmin webadminapi.API
 	Events   eventlogapi.API
 	Bridge   callbridgeapi.API
+	Database databaseapi.API
 	// Diagnose does all checks of XMPP.
 	Diagnose func(ctx context.Context) []diagnosis.Finding
 	// Journal takes an audit line for each command.
@@ -51,19 +54,21 @@ type Deps struct {
 // Console runs commands. Any number of goroutines may use one.
 type Console struct {
 	Deps
-	config  *config.Store
-	grammar *grammar
+	config *config.Store
+	// settings are the LDAP server's.
+	settings *settings.Store
+	grammar  *grammar
 }
 
 // New returns a console over the configuration in cfg.
 func New(cfg *config.Store, deps Deps) *Console {
-	return &Console{Deps: deps, config: cfg, grammar: newGrammar(families())}
+	return &Console{Deps: deps, config: cfg, settings: settings.NewStore(cfg, deps.Database, deps.Now), grammar: newGrammar(families())}
 }
 
 // families in the order in which help lists them.
 func families() []family {
 	return []family{
-		xmppFamily(), bridgeFamily(), webadminFamily(), pkiFamily(), ipv4Family(), ifaceFamily(), dnsFamily(), hostnameFamily(), pingFamily(),
+		xmppFamily(), bridgeFamily(), databaseFamily(), webadminFamily(), pkiFamily(), ipv4Family(), ifaceFamily(), dnsFamily(), hostnameFamily(), pingFamily(),
 		userFamily(), passwdFamily(), alarmsFamily(), eventlogFamily(), syslogFamily(), lsFamily(), rmFamily(), versionFamily(), uptimeFamily(),
 		dateFamily(), rebootFamily(), shutdownFamily(), helpFamily(), exitFamily(), logoutFamily(),
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,7 @@ type testNode struct {
 	init    *mmptest.Init
 	events  *mmptest.EventLog
 	web     *mmptest.Webadmin
+	data    *mmptest.Database
 }
 
 var admin = account.User{Name: "admin", Role: account.Admin}
@@ -57,8 +59,9 @@ func newNodeAt(t testing.TB, dir string, site *mmptest.Site, name, address strin
 		init:   &mmptest.Init{},
 		events: &mmptest.EventLog{},
 		web:    &mmptest.Webadmin{Config: store},
+		data:   site.AddDatabase(address, store),
 	}
-	n.bridge = &mmptest.CallBridge{Config: store, XMPP: n.xmpp}
+	n.bridge = &mmptest.CallBridge{Config: store, XMPP: n.xmpp, Database: n.data}
 	f := files.NewStore(files.Config{Dir: paths.Files(), State: dir}, files.Deps{Audit: j, InUse: func(name string) string {
 		d, err := store.Load()
 		switch x, w := d.XMPP, d.Webadmin; {
@@ -69,6 +72,8 @@ func newNodeAt(t testing.TB, dir string, site *mmptest.Site, name, address strin
 			return "xmpp cluster trust"
 		case name == w.Key || name == w.Certificate || name == w.Bundle:
 			return "webadmin certs"
+		case name != "" && slices.Contains([]string{d.Database.ServerKey, d.Database.ServerCertificate, d.Database.ClientKey, d.Database.ClientCertificate, d.Database.CA}, name):
+			return "database cluster certs"
 		}
 		return ""
 	}})
@@ -85,7 +90,7 @@ func newNodeAt(t testing.TB, dir string, site *mmptest.Site, name, address strin
 	})
 	n.xmpp.Examiner = d.Answer
 	n.Console = New(store, Deps{
-		Accounts: accounts, Files: f, Init: n.init, Network: n.network, XMPP: n.xmpp, Bridge: n.bridge, Events: n.events, Webadmin: n.web,
+		Accounts: accounts, Files: f, Init: n.init, Network: n.network, XMPP: n.xmpp, Bridge: n.bridge, Events: n.events, Webadmin: n.web, Database: n.data,
 		Diagnose: d.Run,
 		Journal:  j, Syslog: journal.NewReader(filepath.Join(paths.Log(), journal.Syslog)),
 		Audit: journal.NewReader(filepath.Join(paths.Log(), journal.Audit)), Now: mmptest.Now,
@@ -147,5 +152,5 @@ func (n *testNode) fingerprint(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return fmt.Sprintf("%x %s %s %s %s %s %s", h.Sum(nil), n.xmpp.Fingerprint(), n.bridge.Fingerprint(), n.network.Fingerprint(), n.init.Fingerprint(), n.events.Fingerprint(), n.web.Fingerprint())
+	return fmt.Sprintf("%x %s %s %s %s %s %s %s", h.Sum(nil), n.xmpp.Fingerprint(), n.bridge.Fingerprint(), n.network.Fingerprint(), n.init.Fingerprint(), n.events.Fingerprint(), n.web.Fingerprint(), n.data.Fingerprint())
 }

@@ -77,7 +77,7 @@ func TestComplete(t *testing.T) {
 		start int
 		want  []string
 	}{
-		{"", 0, []string{"alarms", "callbridge", "date", "dns", "eventlog", "exit", "help", "hostname", "iface", "ipv4", "logout", "passwd", "ping", "pki", "reboot", "rm", "ls", "shutdown", "syslog", "uptime", "user", "version", "webadmin", "xmpp"}},
+		{"", 0, []string{"alarms", "callbridge", "database", "date", "dns", "eventlog", "exit", "help", "hostname", "iface", "ipv4", "logout", "passwd", "ping", "pki", "reboot", "rm", "ls", "shutdown", "syslog", "uptime", "user", "version", "webadmin", "xmpp"}},
 		{"xm", 0, []string{"xmpp"}},
 		{"xmpp callbridge a", 16, []string{"add", "add-secret"}},
 		{"ipv4 ", 5, []string{"a", "b"}},

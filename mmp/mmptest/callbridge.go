@@ -8,6 +8,7 @@ import (
 
 	"parley/services/callbridge"
 	"parley/services/callbridge/callbridgeapi"
+	"parley/services/callbridge/directory"
 	"parley/services/config"
 	"parley/services/problem"
 )
@@ -15,13 +16,16 @@ import (
 // CallBridge is the twin of the Call Bridge's service. It reaches the XMPP
 // server of its own node, where that is enabled, and no other.
 type CallBridge struct {
-	// Config is what Reload takes; XMPP has the secrets.
-	Config *config.Store
-	XMPP   *XMPP
+	// Config is what Reload takes; XMPP has the secrets, Database the LDAP
+	// server's settings where it is a cluster's.
+	Config   *config.Store
+	XMPP     *XMPP
+	Database *Database
 
-	mu       sync.Mutex
-	taken    config.CallBridge
-	restarts int
+	mu        sync.Mutex
+	taken     config.CallBridge
+	directory config.Directory
+	restarts  int
 }
 
 var _ callbridgeapi.API = (*CallBridge)(nil)
@@ -30,7 +34,7 @@ var _ callbridgeapi.API = (*CallBridge)(nil)
 func (b *CallBridge) Fingerprint() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return fmt.Sprint(b.taken, b.taken.XMPP.Secret.Reveal(), b.restarts)
+	return fmt.Sprint(b.taken, b.taken.XMPP.Secret.Reveal(), b.restarts, b.directory, b.directory.Password.Reveal())
 }
 
 // Status implements callbridgeapi.API.
@@ -69,7 +73,10 @@ func (b *CallBridge) Reload(context.Context) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.taken = d.CallBridge
+	if err := directory.CheckSettings(d.Directory); err != nil {
+		return err
+	}
+	b.taken, b.directory = d.CallBridge, d.Directory
 	return nil
 }
 

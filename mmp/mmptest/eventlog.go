@@ -3,6 +3,7 @@ package mmptest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ type EventLog struct {
 	lastID uint64
 	events []eventlogapi.Event
 	faults []eventlogapi.Fault
+	traces map[string]time.Time
 }
 
 var _ eventlogapi.API = (*EventLog)(nil)
@@ -30,7 +32,7 @@ var _ eventlogapi.API = (*EventLog)(nil)
 func (l *EventLog) Fingerprint() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return fmt.Sprint(l.events, l.faults)
+	return fmt.Sprint(l.events, l.faults, l.traces)
 }
 
 func (l *EventLog) answers() error {
@@ -98,8 +100,22 @@ func (l *EventLog) Faults(context.Context) ([]eventlogapi.Fault, error) {
 	return slices.Clone(l.faults), l.answers()
 }
 
-// Trace implements eventlogapi.API; the console has no command for it.
-func (l *EventLog) Trace(context.Context, string, time.Duration) error { return l.answers() }
+// Trace implements eventlogapi.API.
+func (l *EventLog) Trace(_ context.Context, subsystem string, d time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if delete(l.traces, subsystem); d > 0 {
+		if l.traces == nil {
+			l.traces = map[string]time.Time{}
+		}
+		l.traces[subsystem] = Now().Add(d)
+	}
+	return l.answers()
+}
 
 // Traces implements eventlogapi.API.
-func (l *EventLog) Traces(context.Context) (map[string]time.Time, error) { return nil, l.answers() }
+func (l *EventLog) Traces(context.Context) (map[string]time.Time, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return maps.Clone(l.traces), l.answers()
+}

@@ -21,12 +21,16 @@ import (
 type Site struct {
 	mu    sync.Mutex
 	nodes map[string]*XMPP
+	// databases are by IPv4 address.
+	databases map[string]*Database
 	// down are cut off, since when.
 	down map[string]time.Time
 }
 
 // NewSite returns a site without nodes.
-func NewSite() *Site { return &Site{nodes: map[string]*XMPP{}, down: map[string]time.Time{}} }
+func NewSite() *Site {
+	return &Site{nodes: map[string]*XMPP{}, databases: map[string]*Database{}, down: map[string]time.Time{}}
+}
 
 // Add puts a node at an IPv4 address; the others know it by name, too.
 func (s *Site) Add(name, address string, cfg *config.Store) *XMPP {

@@ -1,0 +1,94 @@
+package mmptest
+
+import (
+	"context"
+	"time"
+
+	"parley/services/callbridge/callbridgeapi"
+	"parley/services/callbridge/directory"
+	"parley/services/callbridge/settings"
+	"parley/services/config"
+	"parley/services/problem"
+)
+
+// PeopleHost is the LDAP server that there is in the twin's world, with two
+// users.
+const PeopleHost = "ldap.example.com"
+
+// Directory implements callbridgeapi.API.
+func (b *CallBridge) Directory(ctx context.Context) (callbridgeapi.Directory, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c, err := b.inForce(ctx)
+	if err != nil {
+		return callbridgeapi.Directory{}, err
+	}
+	if c.Address == "" {
+		return callbridgeapi.Directory{}, nil
+	}
+	d := callbridgeapi.Directory{Configured: true}
+	d.Server, d.TLS = directory.Server(c)
+	if err := people(c); err != nil {
+		d.Trouble, d.TroubleAt = problem.Text(err), Now().Add(-5*time.Second)
+		return d, nil
+	}
+	d.Offered, d.Users, d.Synced, d.Next = b.taken.Enabled, 2, Now().Add(-10*time.Second), Now().Add(15*time.Minute)
+	return d, nil
+}
+
+// inForce are the settings that hold.
+func (b *CallBridge) inForce(ctx context.Context) (config.Directory, error) {
+	now, err := settings.NewStore(b.Config, b.Database, Now).Load(ctx)
+	return now.Directory, err
+}
+
+// people says why there is nobody to list.
+func people(c config.Directory) error {
+	if err := directory.CheckComplete(c); err != nil {
+		return err
+	}
+	if c.Address != PeopleHost {
+		return problem.New(problem.DirectoryUnreachable, "address", c.Address+":389", "host", c.Address, "reason", "connection refused")
+	}
+	return nil
+}
+
+// TestDirectory implements callbridgeapi.API.
+func (b *CallBridge) TestDirectory(ctx context.Context) ([]callbridgeapi.Step, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c, err := b.inForce(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := directory.CheckComplete(c); err != nil {
+		return nil, err
+	}
+	server, _ := directory.Server(c)
+	steps := []callbridgeapi.Step{
+		{Target: server, What: "DNS", OK: true, Detail: c.Address + " is 10.106.81.9", Took: time.Millisecond},
+		{Target: server, What: "TCP", OK: true, Detail: "10.106.81.9:389", Took: 200 * time.Microsecond},
+	}
+	if err := people(c); err != nil {
+		steps[1].OK, steps[1].Detail = false, problem.Text(err)
+		return steps, nil
+	}
+	return append(steps,
+		callbridgeapi.Step{Target: server, What: "TLS", OK: true, Detail: "StartTLS, the certificate is trusted", Took: 3 * time.Millisecond},
+		callbridgeapi.Step{Target: server, What: "log-in", OK: true, Detail: c.Username, Took: time.Millisecond},
+		callbridgeapi.Step{Target: server, What: "users", OK: true, Detail: "alice, bob", Took: 2 * time.Millisecond}), nil
+}
+
+// SyncDirectory implements callbridgeapi.API.
+func (b *CallBridge) SyncDirectory(ctx context.Context) (callbridgeapi.Directory, error) {
+	b.mu.Lock()
+	c, err := b.inForce(ctx)
+	b.mu.Unlock()
+	if err == nil {
+		err = people(c)
+	}
+	if err != nil {
+		return callbridgeapi.Directory{}, err
+	}
+	return b.Directory(ctx)
+}
