@@ -130,7 +130,7 @@ func TestRootFileSystem(t *testing.T) {
 	if _, ok := byName["sbin/modprobe"]; ok {
 		t.Error("sbin/modprobe exists; the kernel then runs it before init")
 	}
-	for _, account := range []string{"root:x:0:0:", "xmpp:x:101:101:", "mmp:x:102:102:", "callbridge:x:103:103:"} {
+	for _, account := range []string{"root:x:0:0:", "xmpp:x:101:101:", "mmp:x:102:102:", "callbridge:x:103:103:", "database:x:104:104:"} {
 		if !strings.Contains(read("etc/passwd"), account) {
 			t.Errorf("passwd has no %s", account)
 		}

@@ -25,7 +25,7 @@ const applianceProgram = "bin/appliance"
 // modprobe is not at the kernel's default path, see grub.cfg.
 var applianceNames = []string{
 	"init",
-	"bin/callbridge", "bin/console", "bin/eventlog", "bin/modprobe", "bin/network", "bin/sshd", "bin/webadmin", "bin/xmpp",
+	"bin/callbridge", "bin/console", "bin/database", "bin/eventlog", "bin/modprobe", "bin/network", "bin/sshd", "bin/webadmin", "bin/xmpp",
 	"sbin/poweroff", "sbin/reboot",
 }
 
@@ -37,14 +37,16 @@ xmpp:x:101:101:XMPP server:/:/
 mmp:x:102:102:console and SSH:/:/
 events:x:105:105:event log:/:/
 callbridge:x:103:103:Call Bridge:/:/
+database:x:104:104:Call Bridges' database:/:/
 nobody:x:65534:65534:nobody:/:/
 `
 	groupFile = `root:x:0:
 tty:x:5:
-parley:x:100:xmpp,mmp,callbridge,events
+parley:x:100:xmpp,mmp,callbridge,database,events
 xmpp:x:101:
 mmp:x:102:
 callbridge:x:103:
+database:x:104:
 events:x:105:
 nogroup:x:65534:
 `

@@ -76,8 +76,8 @@ func TestBootAndPowerOff(t *testing.T) {
 	disk(m, "1")
 	r := boot(t, m).up(t)
 	s, err := api{r.Init}.Status(t.Context())
-	if err != nil || s.Storage != "vda1 (ext4, 1.0 GiB)" || s.Volatile || s.Version != "1.2" || len(s.Services) != 8 {
-		t.Errorf("Status = %+v, %v; want eight services and a disk", s, err)
+	if err != nil || s.Storage != "vda1 (ext4, 1.0 GiB)" || s.Volatile || s.Version != "1.2" || len(s.Services) != 9 {
+		t.Errorf("Status = %+v, %v; want nine services and a disk", s, err)
 	}
 	if err := (api{r.Init}).Poweroff(t.Context()); err != nil {
 		t.Fatal(err)
@@ -101,8 +101,8 @@ func TestBootAndPowerOff(t *testing.T) {
 	if diff := cmp.Diff([]string{"insmod ext4.ko", "insmod virtio_blk.ko"}, sorted(m.done("insmod"))); diff != "" {
 		t.Errorf("modules (-want +got):\n%s", diff)
 	}
-	started := []string{"start network", "start xmpp", "start sshd", "start console-tty1", "start console-ttyS0", "start eventlog", "start callbridge", "start webadmin"}
-	stopped := []string{"term webadmin", "term callbridge", "term eventlog", "term console-ttyS0", "term console-tty1", "term sshd", "term xmpp", "term network"}
+	started := []string{"start network", "start xmpp", "start sshd", "start console-tty1", "start console-ttyS0", "start eventlog", "start database", "start callbridge", "start webadmin"}
+	stopped := []string{"term webadmin", "term callbridge", "term database", "term eventlog", "term console-ttyS0", "term console-tty1", "term sshd", "term xmpp", "term network"}
 	if diff := cmp.Diff(append(started, stopped...), m.Log()); diff != "" {
 		t.Errorf("services (-want +got):\n%s", diff)
 	}
@@ -381,7 +381,7 @@ func TestServicesAreKeptApart(t *testing.T) {
 		}
 	}
 	want := map[string]uint32{
-		"network": 0, "eventlog": state.Events, "xmpp": state.XMPP, "callbridge": state.CallBridge, "sshd": state.MMP, "webadmin": state.MMP,
+		"network": 0, "eventlog": state.Events, "xmpp": state.XMPP, "callbridge": state.CallBridge, "database": state.Database, "sshd": state.MMP, "webadmin": state.MMP,
 		"console-tty1": state.MMP, "console-ttyS0": state.MMP,
 	}
 	if diff := cmp.Diff(want, uids); diff != "" {

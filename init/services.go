@@ -68,6 +68,10 @@ func (i *Init) specs(ttys []string, memory int64) []supervise.Spec {
 			Memory: 128 * mib, Tasks: 64, StopWait: 5 * time.Second,
 		},
 		{
+			Name: "database", UID: state.Database, GID: state.Database, Groups: []uint32{state.Parley},
+			Memory: 192 * mib, Tasks: 64, OOMScore: -200, StopWait: 5 * time.Second,
+		},
+		{
 			Name: "callbridge", UID: state.CallBridge, GID: state.CallBridge, Groups: []uint32{state.Parley},
 			Memory: 128 * mib, Tasks: 64, OOMScore: -200, StopWait: 5 * time.Second,
 		},

@@ -35,6 +35,7 @@ var programs = map[string]program{
 	"sshd":       runSSHD,
 	"console":    runConsole,
 	"callbridge": runCallBridge,
+	"database":   runDatabase,
 	"webadmin":   runWebadmin,
 }
 

@@ -9,13 +9,17 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"parley/init/state"
 	"parley/mmp"
 	"parley/services/callbridge"
 	"parley/services/config"
+	"parley/services/database"
+	"parley/services/database/databaseapi"
 	"parley/services/diagnosis"
 	"parley/services/eventlog/eventlogapi"
+	"parley/services/eventlog/trace"
 	"parley/services/journal"
 	"parley/services/network"
 	"parley/services/network/networkapi"
@@ -27,22 +31,42 @@ import (
 // configuration of the image, and write their log to stderr, where init files
 // it.
 
+// service is what a process runs.
+type service interface{ Run(context.Context) error }
+
+// traced runs the service that start makes with a log, which is in detail while
+// its subsystem is traced.
+func traced(ctx context.Context, subsystem string, std streams, start func(*slog.Logger) service) error {
+	tracer := trace.New(subsystem, eventlogapi.NewClient(config.AppliancePaths().Socket("eventlog")))
+	s := start(tracer.Logger(journal.NewStream(std.err).Logger(slog.LevelInfo)))
+	ctx, stop := context.WithCancel(ctx)
+	var tracing sync.WaitGroup
+	// It never fails.
+	tracing.Go(func() { _ = tracer.Run(ctx) })
+	err := s.Run(ctx)
+	stop()
+	tracing.Wait()
+	return err
+}
+
 func runNetwork(ctx context.Context, _ []string, std streams) error {
-	log := journal.NewStream(std.err).Logger(slog.LevelInfo)
-	store := config.NewStore(config.AppliancePaths().Live())
-	return network.New(network.ApplianceConfig(state.Parley), network.Machine(store, log)).Run(ctx)
+	return traced(ctx, trace.DNS, std, func(log *slog.Logger) service {
+		store := config.NewStore(config.AppliancePaths().Live())
+		return network.New(network.ApplianceConfig(state.Parley), network.Machine(store, log))
+	})
 }
 
 func runXMPP(ctx context.Context, _ []string, std streams) error {
-	log := journal.NewStream(std.err).Logger(slog.LevelInfo)
-	paths := config.AppliancePaths()
-	return xmpp.New(
-		xmpp.Config{Paths: paths, Group: state.Parley, Version: version},
-		xmpp.Deps{
-			Config: config.NewStore(paths.Live()), Listen: network.ListenDevices, Address: network.DeviceAddress,
-			Examine: diagnosis.New(diagnosis.Machine(paths)).Answer, Log: log,
-		},
-	).Run(ctx)
+	return traced(ctx, trace.XMPP, std, func(log *slog.Logger) service {
+		paths := config.AppliancePaths()
+		return xmpp.New(
+			xmpp.Config{Paths: paths, Group: state.Parley, Version: version},
+			xmpp.Deps{
+				Config: config.NewStore(paths.Live()), Listen: network.ListenDevices, Address: network.DeviceAddress,
+				Examine: diagnosis.New(diagnosis.Machine(paths)).Answer, Log: log,
+			},
+		)
+	})
 }
 
 func runEventLog(ctx context.Context, _ []string, std streams) error {
@@ -52,12 +76,23 @@ func runEventLog(ctx context.Context, _ []string, std streams) error {
 }
 
 func runCallBridge(ctx context.Context, _ []string, std streams) error {
+	return traced(ctx, trace.CallBridge, std, func(log *slog.Logger) service {
+		paths := config.AppliancePaths()
+		return callbridge.New(callbridge.Config{Paths: paths, Group: state.Parley}, callbridge.Deps{
+			Config: config.NewStore(paths.Live()), Names: networkapi.NewClient(paths.Socket("network")),
+			Events: eventlogapi.NewClient(paths.Socket("eventlog")), Own: ownAddresses,
+			Deployment: databaseapi.NewClient(paths.Socket("database")), Log: log,
+		})
+	})
+}
+
+func runDatabase(ctx context.Context, _ []string, std streams) error {
 	log := journal.NewStream(std.err).Logger(slog.LevelInfo)
 	paths := config.AppliancePaths()
-	return callbridge.New(callbridge.Config{Paths: paths, Group: state.Parley}, callbridge.Deps{
-		Config: config.NewStore(paths.Live()), Names: networkapi.NewClient(paths.Socket("network")),
-		Events: eventlogapi.NewClient(paths.Socket("eventlog")), Own: ownAddresses, Log: log,
-	}).Run(ctx)
+	return database.New(
+		database.Config{Paths: paths, Group: state.Parley, Version: version},
+		database.Deps{Config: config.NewStore(paths.Live()), Listen: network.ListenDevices, Address: network.DeviceAddress, Log: log},
+	).Run(ctx)
 }
 
 // ownAddresses are this machine's, loopback first.

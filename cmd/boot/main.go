@@ -29,6 +29,7 @@ var services = []service{
 	{22, "PARLEY_SSH_PORT", 2222, "ssh -p %s admin@127.0.0.1     (sftp -P %[1]s for files)"},
 	{5222, "PARLEY_XMPP_PORT", 5222, "XMPP clients: 127.0.0.1, port %s"},
 	{5223, "PARLEY_COMPONENT_PORT", 5223, "Call Bridges and other components: 127.0.0.1, port %s"},
+	{445, "PARLEY_WEBADMIN_PORT", 8445, "Webadmin, after 'webadmin listen a 445': https://127.0.0.1:%s/"},
 }
 
 func main() {

@@ -32,9 +32,11 @@ func TestForwards(t *testing.T) {
 }
 
 func TestExplainNamesTheVariable(t *testing.T) {
-	err := explain(&qemu.PortInUseError{Address: "127.0.0.1:5222", Guest: 5222, Err: syscall.EADDRINUSE})
-	if err == nil || !strings.Contains(err.Error(), "PARLEY_XMPP_PORT=15222 make run") {
-		t.Errorf("explain = %v; want what to type", err)
+	for guest, want := range map[uint16]string{5222: "PARLEY_XMPP_PORT=15222 make run", 445: "PARLEY_WEBADMIN_PORT=18445 make run"} {
+		err := explain(&qemu.PortInUseError{Address: "127.0.0.1:1", Guest: guest, Err: syscall.EADDRINUSE})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("explain of guest port %d = %v; want %q", guest, err, want)
+		}
 	}
 	if other := errors.New("other"); explain(other) != other {
 		t.Error("explain changed another error")

@@ -17,6 +17,7 @@ const (
 	Events     = 105
 	Parley     = 100
 	CallBridge = 103
+	Database   = 104
 )
 
 // entry is a folder or file of the state folder.
@@ -40,6 +41,7 @@ var layout = []entry{
 	{path: "log", uid: 0, gid: Parley, mode: 0o2750},
 	{path: "log/events", uid: Events, gid: Parley, mode: 0o2750},
 	{path: "xmpp", uid: XMPP, gid: XMPP, mode: 0o700},
+	{path: "database", uid: Database, gid: Database, mode: 0o700},
 	{path: "live.json", uid: MMP, gid: Parley, mode: 0o640, file: true},
 	{path: "accounts.json", uid: MMP, gid: Parley, mode: 0o600, file: true},
 	// Whoever comes first would own it, and network runs as root.

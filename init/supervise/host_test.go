@@ -143,7 +143,7 @@ func TestServiceIsConfinedAndInitIsNot(t *testing.T) {
 		t.Errorf("CapBnd of the service = %q; want CAP_NET_BIND_SERVICE alone", got["CapBnd"])
 	}
 	// The thread that was confined is gone or going; none other is.
-	for deadline := time.Now().Add(10 * time.Second); confinedThreads(t) > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); confinedThreads(t) > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("a thread of this process keeps no_new_privs; want none")
 		}
@@ -177,7 +177,7 @@ func TestEndOfServiceEndsItsChildren(t *testing.T) {
 	if len(l) != 1 {
 		t.Fatalf("output = %q; want one pid", l)
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(time.Millisecond) {
 		if _, err := os.Stat("/proc/" + l[0]); err != nil {
 			return
 		}
@@ -193,7 +193,7 @@ func TestKillEndsAStubbornService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); len(lines()) == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); len(lines()) == 0 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 	}
 	p.Terminate()
 	p.Kill()

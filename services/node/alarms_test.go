@@ -3,6 +3,9 @@ package node_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -69,4 +72,42 @@ func TestAlarmsOfACluster(t *testing.T) {
 	if again := first.mmp("eventlog", "1000"); !strings.HasPrefix(again, out) {
 		t.Errorf("eventlog after a restart:\n%swant what was before:\n%s", again, out)
 	}
+}
+
+// What is wrong with one node's secrets and with Webadmin is told of as long as
+// it is so.
+func TestAlarmsOfANode(t *testing.T) {
+	p := newProgram(t)
+	p.start()
+	setUp(t, p)
+	secret, other := secretOf(t, p.mmp("xmpp", "callbridge", "add", "cb1")), secretOf(t, p.mmp("xmpp", "callbridge", "add", "cb3"))
+	p.mmp("callbridge", "xmpp", "name", "cb1")
+	p.mmp("callbridge", "xmpp", "domain", domain)
+	p.mmp("callbridge", "xmpp", "server", "localhost")
+	p.mmp("callbridge", "trust", "certall.cer")
+	p.mmpWith(other+"\n", "callbridge", "xmpp", "secret")
+	p.mmp("callbridge", "enable")
+	p.awaitAlarms("XMPP connection to 'localhost' failed", "Call Bridge cb1 of this node was given the secret of cb3")
+	p.mmpWith(secret+"\n", "callbridge", "xmpp", "secret")
+	p.awaitAlarms()
+	p.mmpWith(other+"\n", "xmpp", "callbridge", "add-secret", "cb9")
+	p.awaitAlarms("Call Bridges cb3 and cb9 have the same secret")
+	p.mmp("xmpp", "callbridge", "del", "cb9")
+	p.awaitAlarms()
+
+	p.mmp("pki", "selfsigned", "web", "CN:cb1."+domain)
+	p.mmp("webadmin", "listen", "a", strconv.Itoa(freePort(t)))
+	p.mmp("webadmin", "certs", "web.key", "web.crt")
+	p.mmp("webadmin", "enable")
+	key := filepath.Join(t.TempDir(), "web.key")
+	copyFile(t, p.file("web.key"), key)
+	if err := os.Remove(p.file("web.key")); err != nil {
+		t.Fatal(err)
+	}
+	p.kill()
+	p.start()
+	p.awaitAlarms("Webadmin not running: there is no file web.key")
+	p.put(key)
+	p.mmp("webadmin", "restart")
+	p.awaitAlarms()
 }

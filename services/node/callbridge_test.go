@@ -32,7 +32,7 @@ func TestCallBridge(t *testing.T) {
 	row := func(want string) {
 		t.Helper()
 		var out string
-		for end := time.Now().Add(20 * time.Second); !strings.Contains(out, want); out = p.mmp("callbridge") {
+		for end := time.Now().Add(60 * time.Second); !strings.Contains(out, want); out = p.mmp("callbridge") {
 			if time.Now().After(end) {
 				t.Fatalf("waited in vain for %q:\n%s", want, out)
 			}

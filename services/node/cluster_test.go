@@ -159,10 +159,11 @@ func (p *program) api() *xmppapi.Client {
 	return xmppapi.NewClient(config.FolderPaths(p.state).Socket("xmpp"))
 }
 
-// await repeats f until it has no error.
+// await repeats f until it has no error. Its limit is for machines that do other
+// things for seconds.
 func await(t *testing.T, what string, f func(ctx context.Context) error) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		ctx, cancel := context.WithDeadline(t.Context(), deadline)
 		err := f(ctx)

@@ -94,7 +94,7 @@ func (f *traffic) finish() {
 
 // soon says whether f comes true within a few seconds.
 func soon(f func() bool) bool {
-	for deadline := time.Now().Add(5 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !f(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return false
 		}

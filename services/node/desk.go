@@ -4,6 +4,7 @@
 package node
 
 import (
+	"context"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,7 +14,9 @@ import (
 	"parley/mmp"
 	"parley/services/account"
 	"parley/services/callbridge/callbridgeapi"
+	"parley/services/callbridge/settings"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
 	"parley/services/diagnosis"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/files"
@@ -28,6 +31,7 @@ import (
 type Desk struct {
 	Paths    config.Paths
 	Config   *config.Store
+	Settings *settings.Store
 	Accounts *account.Store
 	Files    *files.Store
 	Journal  *journal.Journal
@@ -39,6 +43,7 @@ func NewDesk(paths config.Paths, j *journal.Journal) *Desk {
 	d := &Desk{
 		Paths:    paths,
 		Config:   config.NewStore(paths.Live()),
+		Settings: directorySettings(paths),
 		Accounts: account.NewStore(paths.Accounts(), time.Now),
 		Journal:  j,
 	}
@@ -61,6 +66,7 @@ func NewDesk(paths config.Paths, j *journal.Journal) *Desk {
 		Bridge:   callbridgeapi.NewClient(paths.Socket("callbridge")),
 		Diagnose: diagnosis.New(diagnosis.Machine(paths)).Run,
 		Webadmin: webadminapi.NewClient(paths.Socket("webadmin")),
+		Database: databaseapi.NewClient(paths.Socket("database")),
 		Journal:  j,
 		Syslog:   journal.NewReader(syslog),
 		Audit:    journal.NewReader(audit),
@@ -72,7 +78,7 @@ func NewDesk(paths config.Paths, j *journal.Journal) *Desk {
 // inUse names the command that a file was given to. Without a readable
 // configuration nothing is in use: rm must work to make room.
 func (d *Desk) inUse(name string) string {
-	doc, err := d.Config.Load()
+	doc, err := d.Settings.Document(context.Background())
 	switch x, w := doc.XMPP, doc.Webadmin; {
 	case err != nil || name == "":
 	case slices.Contains([]string{x.Key, x.Certificate, x.Bundle}, name):
@@ -88,8 +94,18 @@ func (d *Desk) inUse(name string) string {
 		return "callbridge certs"
 	case name == cb.Trust:
 		return "callbridge trust"
+	case name == doc.Directory.Trust:
+		return "callbridge directory trust"
+	}
+	if db := doc.Database; name != "" && slices.Contains([]string{db.ServerKey, db.ServerCertificate, db.ClientKey, db.ClientCertificate, db.CA}, name) {
+		return "database cluster certs"
 	}
 	return ""
+}
+
+// directorySettings are the LDAP server's, of the node or of its database.
+func directorySettings(paths config.Paths) *settings.Store {
+	return settings.NewStore(config.NewStore(paths.Live()), databaseapi.NewClient(paths.Socket("database")), time.Now)
 }
 
 // hostname tells a node's name for audit lines; in a process the kernel's is

@@ -21,8 +21,11 @@ import (
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
 	"parley/services/control"
+	"parley/services/database"
+	"parley/services/database/databaseapi"
 	"parley/services/diagnosis"
 	"parley/services/eventlog/eventlogapi"
+	"parley/services/eventlog/trace"
 	"parley/services/journal"
 	"parley/services/network"
 	"parley/services/sshd"
@@ -52,7 +55,7 @@ var errReboot = errors.New("reboot")
 // Run is a node until ctx ends, the console's shutdown, or a service fails.
 func Run(ctx context.Context, cfg Config) error {
 	paths := config.FolderPaths(cfg.State)
-	for _, dir := range []string{paths.State, paths.Files(), paths.SSH(), paths.Log(), paths.XMPP(), paths.Run} {
+	for _, dir := range []string{paths.State, paths.Files(), paths.SSH(), paths.Log(), paths.XMPP(), paths.Database(), paths.Run} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make folder %s: %w", dir, err)
 		}
@@ -105,20 +108,25 @@ func runOnce(ctx context.Context, cfg Config, paths config.Paths) error {
 		Version: cfg.Version, Started: time.Now(), State: paths.State,
 		RestartAll: func() { stop(errReboot) }, End: func() { stop(context.Canceled) },
 	}
+	events := eventlogapi.NewClient(paths.Socket("eventlog"))
+	xmppTrace, dnsTrace, bridgeTrace := trace.New(trace.XMPP, events), trace.New(trace.DNS, events), trace.New(trace.CallBridge, events)
 	net := network.NewProcess(network.ProcessConfig{
 		Address: cfg.Address, Socket: paths.Socket("network"), ResolvConf: "/etc/resolv.conf",
-	}, store, log)
+	}, store, dnsTrace.Logger(log))
 	services := map[string]interface{ Run(context.Context) error }{
 		"init":    &control.Server{Path: paths.Socket("init"), Handler: initapi.Handler(power), Group: ownGroup, Log: log},
 		"network": net,
 		"xmpp": xmpp.New(xmpp.Config{Paths: paths, Group: ownGroup, Version: cfg.Version},
-			xmpp.Deps{Config: store, Listen: net.Listen, Address: net.InterfaceAddress, Examine: diagnosis.New(diagnosis.Machine(paths)).Answer, Log: log}),
+			xmpp.Deps{Config: store, Listen: net.Listen, Address: net.InterfaceAddress, Examine: diagnosis.New(diagnosis.Machine(paths)).Answer, Log: xmppTrace.Logger(log)}),
 		// Faults live as long as this process: its services are all in it.
 		"eventlog": EventLog(paths, ownGroup, "", log),
 		"callbridge": callbridge.New(callbridge.Config{Paths: paths, Group: ownGroup}, callbridge.Deps{
-			Config: store, Names: net, Events: eventlogapi.NewClient(paths.Socket("eventlog")),
-			Own: func() []netip.Addr { return []netip.Addr{cfg.Address} }, Log: log,
+			Config: store, Names: net, Events: events,
+			Own: func() []netip.Addr { return []netip.Addr{cfg.Address} }, Deployment: databaseapi.NewClient(paths.Socket("database")), Log: bridgeTrace.Logger(log),
 		}),
+		"database": database.New(database.Config{Paths: paths, Group: ownGroup, Version: cfg.Version},
+			database.Deps{Config: store, Listen: net.Listen, Address: net.InterfaceAddress, Log: log}),
+		"trace of xmpp": xmppTrace, "trace of dns": dnsTrace, "trace of callbridge": bridgeTrace,
 		"sshd":     desk.SSH(sshListen(cfg), log),
 		"webadmin": desk.Webadmin(ownGroup, net.Listen, log),
 	}
@@ -164,6 +172,8 @@ func (d *Desk) Webadmin(group int, listen network.Listener, log *slog.Logger) *w
 		XMPP:       xmppapi.NewClient(d.Paths.Socket("xmpp")),
 		CallBridge: callbridgeapi.NewClient(d.Paths.Socket("callbridge")),
 		Events:     eventlogapi.NewClient(d.Paths.Socket("eventlog")),
+		Database:   databaseapi.NewClient(d.Paths.Socket("database")),
+		Diagnose:   diagnosis.New(diagnosis.Machine(d.Paths)).Run,
 		Audit:      d.Journal, Log: log, Now: time.Now,
 	})
 }

@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -75,6 +76,25 @@ func TestWebadmin(t *testing.T) {
 	}
 	if out := p.mmp("syslog", "audit"); !strings.Contains(out, "cb1 cli: User admin from 127.") || !strings.Contains(out, "issued command < xmpp user add ada>: permission granted") || strings.Contains(out, "secret of ada") {
 		t.Errorf("the audit log:\n%s", out)
+	}
+	found := page(browser.PostForm(base+"/status/diagnosis", url.Values{"form": {token[1]}}))
+	for _, want := range []string{`id="verdict"`, "<b>FAIL</b>", "xmpp listen a"} {
+		if !strings.Contains(found, want) {
+			t.Errorf("no %q among the findings:\n%s", want, found)
+		}
+	}
+	page(browser.PostForm(base+"/logs/tracing", url.Values{"form": {token[1]}, "subsystem": {"DNS"}, "minutes": {"10"}}))
+	p.mmp("dns", "add", "rr", "cb1."+domain+" 60 A 127.0.0.1")
+	await(t, "a traced look-up", func(context.Context) error {
+		p.mmp("dns", "lookup", "a", "cb1."+domain)
+		if out := p.mmp("syslog", "tail", "100"); !strings.Contains(out, "resolver: question name=cb1."+domain+" type=A") || !strings.Contains(out, "traced=DNS") {
+			return fmt.Errorf("syslog:\n%s", out)
+		}
+		return nil
+	})
+	page(browser.PostForm(base+"/logs/tracing", url.Values{"form": {token[1]}, "subsystem": {"DNS"}, "minutes": {"0"}}))
+	if out := p.mmp("eventlog"); !strings.Contains(out, "DNS tracing now enabled") || !strings.Contains(out, "DNS tracing now disabled") {
+		t.Errorf("eventlog =\n%s", out)
 	}
 	req, err := http.NewRequest("GET", base+"/metrics", nil)
 	if err != nil {
