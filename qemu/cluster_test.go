@@ -16,13 +16,16 @@ import (
 	"parley/services/xmpp/realclient"
 )
 
-// TestArticleCluster types the article's steps 1 to 8 on three appliances that
-// share one certificate. Then members are reset and join again, real clients
-// talk across the nodes, and a power cut takes the leader.
+// TestArticleCluster types the article's steps on three appliances that share
+// one certificate, and does step 9 and the trouble section. Then members are
+// reset and join again, real clients talk across the nodes, and a power cut
+// takes the leader.
 func TestArticleCluster(t *testing.T) {
-	articleCluster(t, "article-shared.txt", bindings{
-		"<key of cb3>": "abhiall.key", "<certificate of cb3>": "abhiall.cer", "<trust bundle>": "abhiall.cer",
-	})
+	b := bindings{"<trust bundle>": "abhiall.cer"}
+	for _, name := range nodeNames {
+		b["<key of "+name+">"], b["<certificate of "+name+">"] = "abhiall.key", "abhiall.cer"
+	}
+	articleCluster(t, "article-shared.txt", b)
 }
 
 // TestArticleClusterOfThreeCertificates is the same with a certificate for each
@@ -32,9 +35,11 @@ func TestArticleClusterOfThreeCertificates(t *testing.T) {
 	if os.Getenv("PARLEY_ARTICLE") != "each" {
 		t.Skip("run it by: make test-article")
 	}
-	r := articleCluster(t, "article-each.txt", bindings{
-		"<key of cb3>": "cb3.key", "<certificate of cb3>": "cb3.cer", "<trust bundle>": "xmpp-cluster-bundle.crt",
-	})
+	b := bindings{"<trust bundle>": "xmpp-cluster-bundle.crt"}
+	for _, name := range nodeNames {
+		b["<key of "+name+">"], b["<certificate of "+name+">"] = name+".key", name+".cer"
+	}
+	r := articleCluster(t, "article-each.txt", b)
 	r.resetLeader()
 }
 
@@ -43,6 +48,7 @@ func articleCluster(t *testing.T, article string, b bindings) *rack {
 	dir := t.TempDir()
 	r.play(article, dir, b)
 	r.play("accounts.txt", dir, b)
+	r.callBridges(dir, b)
 
 	// The article's trouble 3: a member is reset and joins again. First it can
 	// tell the others, then it cannot.
@@ -63,7 +69,7 @@ func articleCluster(t *testing.T, article string, b bindings) *rack {
 	cb3.screen = nil
 
 	for round := range kills(t, 1) {
-		r.loseLeader(round, filepath.Join(dir, "certall.cer"), b["<secret of cb1>"])
+		r.loseLeader(round, filepath.Join(dir, "certall.cer"), b["<secret of cb4>"])
 	}
 	return r
 }
@@ -97,7 +103,7 @@ func (r *rack) loseLeader(round int, ca, secret string) {
 	eve := leader.client(realclient.Slixmpp, "eve", ca)
 	eve.AwaitOnline()
 	bridge := other.start(realclient.Config{
-		Library: realclient.Slixmpp, Component: true, JID: "cb1.tptac9.com", Password: secret, Host: other.address, Port: 5223, CA: ca,
+		Library: realclient.Slixmpp, Component: true, JID: "cb4.tptac9.com", Password: secret, Host: other.address, Port: 5223, CA: ca,
 	})
 	bridge.AwaitKind("connected")
 
@@ -174,6 +180,7 @@ func (r *rack) loseLeader(round int, ca, secret string) {
 	began := time.Now()
 	r.awaitWhole(leader)
 	t.Logf("in the cluster again %.1f s after its login prompt", time.Since(began).Seconds())
+	r.awaitMended()
 	back := leader.client(realclient.Slixmpp, "eve", ca)
 	back.AwaitOnline()
 	talk("from bob to eve again", bob, back, "eve@tptac9.com")

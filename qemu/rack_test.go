@@ -43,6 +43,8 @@ type node struct {
 	screen *qemu.Console
 }
 
+var nodeNames = []string{"cb1", "cb2", "cb3"}
+
 const (
 	operatorAddress = "10.106.81.1"
 	rackLifetime    = 18 * time.Minute
@@ -71,8 +73,8 @@ func newRack(t *testing.T) *rack {
 		t.Fatal(err)
 	}
 	began := time.Now()
-	for i := range 3 {
-		n := &node{rack: r, name: fmt.Sprintf("cb%d", i+1), address: fmt.Sprintf("10.106.81.%d", 30+i)}
+	for i, name := range nodeNames {
+		n := &node{rack: r, name: name, address: fmt.Sprintf("10.106.81.%d", 30+i)}
 		n.operator = &operator{t, n.address, "22", r.host.Do}
 		socket, err := r.lan.Listen(n.name)
 		if err != nil {
