@@ -113,6 +113,12 @@ GAPS ?= 50
 gaps: check-go ## lose the leader GAPS (50) times in each way, and measure the gap in delivery
 	GAPS='$(GAPS)' $(GO) test -count=1 -timeout 0 -v -run '^TestGaps$$' ./services/xmpp/faults
 
+KILLS ?= 20
+
+.PHONY: bridge-kills
+bridge-kills: check-go ## kill the server of a Call Bridge KILLS (20) times: connected again within 2 s, nothing acknowledged is lost
+	BRIDGE_KILLS='$(KILLS)' $(GO) test -count=1 -timeout 20m -v -run '^TestCallBridgeOutlivesItsServers$$' ./services/node
+
 FUZZTIME ?= 30s
 
 .PHONY: fuzz
