@@ -230,11 +230,11 @@ func (r *Relay) Delivered(ref link.Ref, n uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s := r.of(ref); s != nil && s.acknowledge(n) {
-		if r.lane != nil {
-			s.forget(time.Now(), r.cfg.Retain)
-		}
 		m := message{kind: kDelivered, ref: ref, n: n}
 		r.call(m)
+		if r.lane != nil {
+			s.forget(time.Now(), r.cfg.Retain, r.lane.calls, r.lane.took)
+		}
 		r.record(m)
 	}
 }

@@ -102,7 +102,7 @@ func (d *desk) run(stop <-chan struct{}) error {
 			}
 			m := &batch[i]
 			count++
-			last = last || m.kind == kClose || m.kind == kDetach
+			last = last || m.kind == kClose || m.kind == kDetach || m.kind == kDelivered
 			if err := d.call(ctx, m); err != nil {
 				return err
 			}

@@ -23,8 +23,9 @@ type lane struct {
 	instance uint64
 	// up hands a call on without waiting.
 	up func(*message)
-	// calls counts them.
-	calls uint64
+	// calls counts them, and took those that the leader is known to have
+	// taken.
+	calls, took uint64
 	// lost is closed when the lane is not the relay's any more.
 	lost chan struct{}
 }
@@ -81,7 +82,7 @@ func (r *Relay) join(l *lane, lead *Leadership) bool {
 		for _, s := range r.sessions {
 			if s.Detached == detached {
 				l.attach(s, detached)
-				s.since, s.settled = now, s.delivered
+				s.since, s.settled, s.told = now, s.delivered, l.calls
 			}
 		}
 	}
@@ -229,6 +230,7 @@ func (r *Relay) heed(m *message) error {
 		}
 		return r.answered(m)
 	case kPassed:
+		r.lane.took = m.n
 		for _, p := range r.parting {
 			if p.lane == r.lane && p.at <= m.n && p.passed.IsZero() {
 				p.passed = time.Now()

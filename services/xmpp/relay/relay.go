@@ -302,7 +302,7 @@ func (r *Relay) sweep(now time.Time) {
 		return
 	}
 	for id, s := range r.sessions {
-		s.forget(now, r.cfg.Retain)
+		s.forget(now, r.cfg.Retain, r.lane.calls, r.lane.took)
 		switch waits := now.Sub(s.detached); {
 		case !s.Detached:
 		case s.orphan && s.keep() == 0:
@@ -325,7 +325,8 @@ func (r *Relay) sweep(now time.Time) {
 		}
 	}
 	for id, s := range r.held.sessions {
-		s.forget(now, r.cfg.Retain)
+		// The leader has told of it itself.
+		s.forget(now, r.cfg.Retain, 0, 0)
 		if !s.moved.IsZero() && now.Sub(s.moved) > r.cfg.Retain {
 			delete(r.held.sessions, id)
 		}

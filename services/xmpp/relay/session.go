@@ -23,6 +23,8 @@ type session struct {
 	// long ago.
 	settled uint64
 	since   time.Time
+	// told is the number of the lane's call by which the leader knows of them.
+	told uint64
 
 	// detached is when it was.
 	detached time.Time
@@ -111,8 +113,15 @@ func (s *session) acknowledge(n uint64) bool {
 // forget lets go of deliveries that the leader has been told of long ago:
 // before, it may not have removed them from the log, and a new leader that did
 // not know them for delivered would deliver them again. So they stay in Queue,
-// which a new leader is told, and then that they are delivered.
-func (s *session) forget(now time.Time, retain time.Duration) {
+// which a new leader is told, and then that they are delivered. A call is not
+// heard because it was made: the connection may be cut and not know it. So the
+// time begins when the leader has taken it; calls are those that were made, took
+// those that it took.
+func (s *session) forget(now time.Time, retain time.Duration, calls, took uint64) {
+	if s.told > took {
+		s.since = now
+		return
+	}
 	if now.Sub(s.since) < retain {
 		return
 	}
@@ -125,7 +134,7 @@ func (s *session) forget(now time.Time, retain time.Duration) {
 			s.Queue = slices.Clone(s.Queue)
 		}
 	}
-	s.settled, s.since = s.delivered, now
+	s.settled, s.since, s.told = s.delivered, now, calls
 }
 
 // unsettled says that a new leader has to be told what is delivered.
