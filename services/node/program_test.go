@@ -8,19 +8,24 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	// What the program under test is made of: a change has go test run anew.
-	_ "parley/services/node"
+	"parley/services/node"
 )
+
+// made is what the program under test is made of, which the test's own has in it
+// for this: a change has go test run anew.
+var made = node.Run
 
 // parley is the program under test, built once.
 var parley string
 
 func TestMain(m *testing.M) {
+	runtime.KeepAlive(made)
 	dir, err := os.MkdirTemp("", "parley")
 	if err != nil {
 		panic(err)
