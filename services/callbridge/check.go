@@ -22,7 +22,7 @@ func CheckLink(l config.BridgeLink) error {
 	}
 	if l.Domain != "" {
 		d, err := jid.Domain(l.Domain)
-		if _, isAddr := netip.ParseAddr(strings.Trim(l.Domain, "[]")); err != nil || d != l.Domain || isAddr == nil || !isHost(d) {
+		if _, isAddr := netip.ParseAddr(strings.Trim(l.Domain, "[]")); err != nil || d != l.Domain || isAddr == nil || !isHost(d) || !strings.Contains(d, ".") {
 			return problem.New(problem.LinkDomain, "domain", l.Domain)
 		}
 	}

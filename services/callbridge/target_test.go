@@ -127,6 +127,7 @@ func TestCheckLink(t *testing.T) {
 		{"domain with blank", config.BridgeLink{Domain: "a b.com"}, problem.LinkDomain},
 		{"domain in capitals", config.BridgeLink{Domain: "TPTAC9.com"}, problem.LinkDomain},
 		{"domain is an address", config.BridgeLink{Domain: "10.0.0.1"}, problem.LinkDomain},
+		{"domain of one label", config.BridgeLink{Domain: "localhost"}, problem.LinkDomain},
 		{"server", config.BridgeLink{Server: "a:b:c"}, problem.LinkServer},
 		{"secret too short", config.BridgeLink{Secret: "short"}, problem.BridgeSecret},
 		{"secret with a blank", config.BridgeLink{Secret: "kvgP1SRz WVabhiPVAb1"}, problem.BridgeSecret},
