@@ -52,9 +52,9 @@ const (
 
 var accounts = map[Code]string{
 	AccountDenied:      "wrong name or password; try again",
-	AccountLocked:      "too many failed logins; wait until {until}, or have another admin run 'user unlock'",
+	AccountLocked:      "too many failed logins; wait until {until}, or have another admin type 'user unlock'",
 	AccountUnknown:     "there is no user {name}; 'user list' shows all",
-	AccountExists:      "user {name} exists already; choose another name, or run 'passwd {name}' to set its password",
+	AccountExists:      "user {name} exists already; choose another name, or type 'passwd {name}' to set its password",
 	AccountName:        "'{name}' cannot be a user's name; use up to 32 letters, digits, dots, dashes and underscores, a letter first",
 	AccountRole:        "there is no role '{role}'; use one of {roles}",
 	AccountSelf:        "you are logged in as {name}; have another admin delete it",

@@ -17,7 +17,7 @@ const (
 )
 
 var callbridge = map[Code]string{
-	LinkUnready: "the Call Bridge has no {missing} yet; run '{command}' first",
+	LinkUnready: "the Call Bridge has no {missing} yet; type '{command}' first",
 	LinkDomain:  "'{domain}' cannot be an XMPP domain; give the one that 'xmpp domain' has on the servers, as in 'callbridge xmpp domain tptac9.com'",
 	LinkServer:  "'{server}' is not the address of a server; give a name or an address, with :<port> where it is not 5223, as in 'callbridge xmpp server cb1.tptac9.com'",
 	LinkTrust:   "{file} cannot be what XMPP servers are trusted by: {detail}; give their certificates, or their authority's, in one file with 'callbridge trust <bundle>'",

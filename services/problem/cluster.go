@@ -47,6 +47,12 @@ const (
 	ClusterOwn Code = "cluster-own"
 	// ClusterNoMajority: too few nodes can be reached.
 	ClusterNoMajority Code = "cluster-no-majority"
+	// ClusterElecting: the cluster has no leader, though {up} of its {nodes}
+	// nodes, which is enough, can be reached.
+	ClusterElecting Code = "cluster-electing"
+	// ClusterNeeded: without {node} too few of the others, of which {lost} are
+	// not reached, would be left; {first} is one of them.
+	ClusterNeeded Code = "cluster-needed"
 	// ClusterNode: {node} is no member; {members} are.
 	ClusterNode Code = "cluster-node"
 	// ClusterLast: the one member cannot leave.
@@ -86,6 +92,8 @@ var cluster = map[Code]string{
 	ClusterSecret:       "the secret of Call Bridge {names} is not the cluster's; type 'xmpp callbridge del <name>' for it here, the join brings the right one",
 	ClusterOwn:          "this node has {accounts} chat accounts of its own, which a join would drop; delete them, or confirm the question at the console",
 	ClusterNoMajority:   "most of the cluster's nodes cannot be reached, so nothing can be changed; see 'xmpp cluster status'",
+	ClusterElecting:     "the cluster has no leader at the moment, though {up} of its {nodes} nodes can be reached, which is enough; they elect one, try again in a few seconds, and see 'xmpp cluster status' on one of them if it stays so",
+	ClusterNeeded:       "without {node} too few nodes of the cluster would be left, as {lost} cannot be reached; start that again, or, where it is gone for good, type 'xmpp cluster remove {first}' before",
 	ClusterNode:         "{node} is no member; the members are {members}",
 	ClusterLast:         "this is the last member, and the data with it; 'xmpp reset' forgets both",
 	ClusterLate:         "gave up while {doing}; nothing has changed, try again and see 'xmpp cluster status'",

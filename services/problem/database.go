@@ -41,8 +41,14 @@ const (
 	DatabaseNoLeader Code = "database-no-leader"
 	// DatabaseNode: {node} is no member; {members} are.
 	DatabaseNode Code = "database-node"
+	// DatabaseElsewhere: this node is connected to a cluster, and {node} is
+	// taken out on one of {members}.
+	DatabaseElsewhere Code = "database-elsewhere"
 	// DatabasePrimary: {node} is the primary, and {replicas} are still there.
 	DatabasePrimary Code = "database-primary"
+	// DatabaseNeeded: without {node} too few of the others, of which {lost} are
+	// not reached, would be left; {first} is one of them.
+	DatabaseNeeded Code = "database-needed"
 	// DatabaseLate: a join was given up while {doing}.
 	DatabaseLate Code = "database-late"
 	// DatabaseBusy: {doing} is under way.
@@ -54,7 +60,7 @@ const (
 var database = map[Code]string{
 	RecordSize:          "a record of {table} is too large, or has a key that cannot be one; shorten it",
 	RecordChanged:       "a record of {table} was changed by somebody else meanwhile; see what it is now, and try again",
-	DatabaseUnready:     "the database has no {missing} yet; run '{command}' first",
+	DatabaseUnready:     "the database has no {missing} yet; type '{command}' first",
 	DatabaseClustered:   "this node's database is clustered, or connected to a cluster, already; see 'database cluster status', or type 'database cluster remove' before '{command}'",
 	DatabaseFiles:       "certificates and interface of the database cannot be changed while it is clustered; type 'database cluster remove' before '{command}', or, to renew certificates, put the new files by SFTP under the same names",
 	DatabaseAlone:       "this node's database is not clustered; on the first node type 'database cluster initialize', on the others 'database cluster join <primary>'",
@@ -72,7 +78,9 @@ var database = map[Code]string{
 	DatabaseClock:       "the clock of {node} is {seconds} s from this node's; set both, they may be 30 s apart at most",
 	DatabaseNoLeader:    "the database takes no changes at the moment, since it has no primary; try again in a few seconds, and see 'database cluster status' if it stays so",
 	DatabaseNode:        "{node} is no node of the database cluster; its nodes are {members}",
+	DatabaseElsewhere:   "this node uses the database cluster without a copy, and can take no other out of it; type 'database cluster remove {node}' on one of its nodes: {members}",
 	DatabasePrimary:     "{node} is the primary, which goes last; type 'database cluster remove' on {replicas} first",
+	DatabaseNeeded:      "without {node} too few nodes of the database cluster would be left, as {lost} cannot be reached; start that again, or, where it is gone for good, type 'database cluster remove {first}' before",
 	DatabaseLate:        "gave up while {doing}; nothing has changed, try again and see 'database cluster status' there",
 	DatabaseBusy:        "{doing} is under way; wait for it to end",
 	DatabaseDamaged:     "{file} of the database is damaged: {detail}; put its folder back from a backup, or type 'database cluster remove' and join anew",

@@ -19,6 +19,9 @@ const (
 	DirectoryTrustFile Code = "directory-trust-file"
 	// DirectoryUnknownYet: the settings are not known, since nobody was asked yet.
 	DirectoryUnknownYet Code = "directory-unknown-yet"
+	// DirectoryOutdated: {address} refused the service account {username} for
+	// {reason}, by settings that may not hold any more.
+	DirectoryOutdated Code = "directory-outdated"
 	// DirectoryCertificate: {certificate} of {address} is refused for {reason}; {fix}.
 	DirectoryCertificate Code = "directory-certificate"
 	// DirectoryNoStartTLS: {address} does not do StartTLS, for {reason}.
@@ -33,6 +36,9 @@ const (
 	DirectoryBase Code = "directory-base"
 	// DirectoryLimit: {address} did not list all, for {reason}.
 	DirectoryLimit Code = "directory-limit"
+	// DirectoryNobody: {address} has nobody below {base} whom {filter} selects and
+	// who has the attribute of {mapping}.
+	DirectoryNobody Code = "directory-nobody"
 	// DirectoryRefused: {address} refused {what}: {reason}.
 	DirectoryRefused Code = "directory-refused"
 	// DirectorySilent: {address} did not answer {what}.
@@ -42,14 +48,15 @@ const (
 )
 
 var directory = map[Code]string{
-	DirectoryUnset:       "no LDAP server is set; run 'callbridge directory address <address>', or give Address in Configuration > Active Directory",
-	DirectoryIncomplete:  "the LDAP server's {missing} is not set; run '{command}', or fill it in in Configuration > Active Directory",
+	DirectoryUnset:       "no LDAP server is set; type 'callbridge directory address <address>', or give Address in Configuration > Active Directory",
+	DirectoryIncomplete:  "the LDAP server's {missing} is not set; type '{command}', or fill it in in Configuration > Active Directory",
 	DirectorySetting:     "'{value}' cannot be the directory's {field}: {reason}; correct it with '{command}', or in Configuration > Active Directory",
 	DirectoryUnknown:     "the LDAP server {host} has no address ({answers}); see 'dns lookup a {host}', or correct 'callbridge directory address'",
 	DirectoryUnreachable: "no connection to the LDAP server {address}: {reason}; check 'callbridge directory address' and 'port', that the server runs, and 'ping {host}'",
 	DirectoryTrust:       "{file} holds no certificate that can be read; put the authority's certificate, in PEM or DER form, and see 'pki inspect {file}'",
 	DirectoryTrustFile:   "the directory's settings name {file} as trust bundle, and this node has no such file; put {file} here by SFTP, on each node, or name another with 'callbridge directory trust'",
 	DirectoryUnknownYet:  "the directory's settings have not been read from the database yet; see 'database cluster status' if it stays so",
+	DirectoryOutdated:    "the LDAP server {address} refused the log-in of {username}: {reason}; this node's settings may be outdated, as its database does not answer, so they are not tried again until it does: see 'database cluster status'",
 	DirectoryCertificate: "the certificate {certificate} of the LDAP server {address} {reason}; {fix}",
 	DirectoryNoStartTLS:  "the LDAP server {address} does not do StartTLS ({reason}); 'callbridge directory port 636' with 'tls ldaps' may do, or switch StartTLS on there",
 	DirectoryNoTLS:       "no TLS with the LDAP server {address}: {reason}; {other}, or check the server's certificate",
@@ -57,6 +64,7 @@ var directory = map[Code]string{
 	DirectoryBind:        "the LDAP server {address} refused the log-in of {username}: {reason}; correct 'callbridge directory username' and 'callbridge directory password'",
 	DirectoryBase:        "'{base}' is not on the LDAP server {address}: {reason}; correct 'callbridge directory basedn'",
 	DirectoryLimit:       "the LDAP server {address} does not list all users ({reason}); narrow 'callbridge directory filter', or raise the limit for the service account there",
+	DirectoryNobody:      "Filter and Username select nobody on the LDAP server {address}: below '{base}' no entry that passes {filter} has {mapping}; correct 'callbridge directory filter', 'callbridge directory user' or 'callbridge directory basedn', or let {username} read there",
 	DirectoryRefused:     "the LDAP server {address} refused {what}: {reason}; check 'callbridge directory username' and 'callbridge directory filter'",
 	DirectorySilent:      "the LDAP server {address} gave no answer to {what}; check its load and the way to it with 'ping'",
 	DirectoryAmbiguous:   "two entries of the LDAP server are user {user}, {one} and {other}; narrow 'callbridge directory filter', or give one another name there",

@@ -57,7 +57,7 @@ var network = map[Code]string{
 	InterfaceAbsent:   "interface {interface} has no network card; this machine has {present}: use that, or add a card to the machine",
 	AddressBad:        "{address} cannot be the address of interface {interface}: {reason}; give 'ipv4 {interface} add <address>/<prefix> <gateway>', as in 10.0.0.5/24 10.0.0.1",
 	GatewayBad:        "{gateway} cannot be the gateway of interface {interface}: {reason}; give a router of the same subnet, as in 'ipv4 {interface} add 10.0.0.5/24 10.0.0.1'",
-	SubnetTwice:       "interfaces {interface} and {other} would both be in {subnet}; give one an address of another subnet, or run 'ipv4 {other} disable'",
+	SubnetTwice:       "interfaces {interface} and {other} would both be in {subnet}; give one an address of another subnet, or type 'ipv4 {other} disable'",
 	MTUBad:            "an MTU of {mtu} is out of bounds for interface {interface}; give 576 to 9216, as in 'iface {interface} mtu 1500'",
 	MTURefused:        "the network card of interface {interface} does not take an MTU of {mtu}; give a smaller one, as in 'iface {interface} mtu 1500'",
 	HostnameBad:       "'{hostname}' is not a host name; use letters, digits and hyphens, at most 63 to a label, as in 'hostname cb1'",

@@ -1,7 +1,7 @@
 // Package problem holds the errors that a person can mend: a code that
 // programs pass on, and for each code one English text that names what is
-// wrong and then, after a semicolon, the fix. Services return codes; only the
-// console and Webadmin turn them into text. Errors that nobody at a console
+// wrong and then, after a semicolon, the fix, and the same in German. Services
+// return codes; only the console and Webadmin turn them into text. Errors that nobody at a console
 // can mend are ordinary Go errors and do not belong here.
 package problem
 
@@ -35,8 +35,11 @@ func New(code Code, kv ...string) *Problem {
 	return p
 }
 
-// Error is for logs; people get Text.
-func (p *Problem) Error() string {
+// Error is Text: who reads a log is to mend things by it, too.
+func (p *Problem) Error() string { return Text(p) }
+
+// bare is a problem that has no text here: one of a node of another version.
+func (p *Problem) bare() string {
 	var b strings.Builder
 	b.WriteString(string(p.Code))
 	for _, k := range slices.Sorted(maps.Keys(p.Values)) {
@@ -71,7 +74,7 @@ func Text(err error) string {
 	}
 	text, ok := texts[p.Code]
 	if !ok {
-		return oneLine(p.Error())
+		return oneLine(p.bare())
 	}
 	for k, v := range p.Values {
 		text = strings.ReplaceAll(text, "{"+k+"}", v)

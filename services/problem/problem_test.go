@@ -18,6 +18,25 @@ func TestTextFillsInValues(t *testing.T) {
 	}
 }
 
+func TestErrorIsTheText(t *testing.T) {
+	tests := []struct {
+		name string
+		err  error
+		want string
+	}{
+		{"a problem", New(SecretEmpty), Text(New(SecretEmpty))},
+		{"where it came from stays", fmt.Errorf("join: %w", New(SecretEmpty)), "join: " + Text(New(SecretEmpty))},
+		{"of another version", New("later-code", "node", "cb1", "a", "b c"), `later-code a="b c" node="cb1"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.err.Error(); got != tt.want {
+				t.Errorf("Error() = %q; want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestEveryTextNamesAFix(t *testing.T) {
 	for code, text := range texts {
 		wrong, fix, ok := strings.Cut(text, "; ")

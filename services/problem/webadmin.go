@@ -15,6 +15,13 @@ const (
 	LoginsTooMany Code = "logins-too-many"
 	// FormStale: a form was sent that this session was not given.
 	FormStale Code = "form-stale"
+	// FormLarge: more than {max} were sent; a file has {file} at most.
+	FormLarge Code = "form-large"
+	// CredentialsMissing: a program did not say who it is.
+	CredentialsMissing Code = "credentials-missing"
+	// UploadKind: {file} holds nothing that is taken; UploadExists: there is one.
+	UploadKind   Code = "upload-kind"
+	UploadExists Code = "upload-exists"
 	// PageUnknown: there is no page {page}.
 	PageUnknown Code = "page-unknown"
 	// FieldMissing: the form's field {field} is empty.
@@ -28,16 +35,20 @@ const (
 )
 
 var webadmin = map[Code]string{
-	WebadminUnready:    "Webadmin has no {missing} yet; run '{command}' first",
-	WebadminEnabled:    "Webadmin is enabled and needs its {what}; run 'webadmin disable' first",
+	WebadminUnready:    "Webadmin has no {missing} yet; type '{command}' first",
+	WebadminEnabled:    "Webadmin is enabled and needs its {what}; type 'webadmin disable' first",
 	WebadminPort:       "port {port} is for {use}; give another, as in 'webadmin listen a 445'",
 	WebadminPortDenied: "this process may not listen on port {port}; give one above 1023, as in 'webadmin listen a 8443'",
 	WebadminRole:       "your role {role} does not permit this in Webadmin; log in as a user of role admin, or appadmin for all but files",
 	LoginsTooMany:      "too many logins were tried from your address; wait {seconds} seconds and try again",
 	FormStale:          "the form belongs to another session; fill it in again and submit it",
+	FormLarge:          "more than {max} were sent, which is not taken; a key or certificate has {file} at most, so choose another file",
+	CredentialsMissing: "a name and a password are missing; send those of a user of role api or admin by HTTP Basic",
+	UploadKind:         "{file} holds neither a key nor a certificate nor a request for one; choose a file in PEM or DER form",
+	UploadExists:       "the file {file} exists already; choose it again and tick that it is to replace the old one, or rename yours",
 	PageUnknown:        "there is no page {page}; choose one from the menu",
 	FieldMissing:       "'{field}' is empty; fill it in",
 	SecretsDiffer:      "'Shared secret' and 'Confirm shared secret' are not the same; type both again",
 	PasswordAgain:      "the password is not sent to another server, or in another way, unawares; type it again below 'Password'",
-	CallBridgeOff:      "the Call Bridge is disabled and does not connect; run 'callbridge enable' on the console",
+	CallBridgeOff:      "the Call Bridge is disabled and does not connect; type 'callbridge enable' on the console",
 }
