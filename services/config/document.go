@@ -137,6 +137,8 @@ type Webadmin struct {
 	Key         string `json:"key,omitempty"`
 	Certificate string `json:"certificate,omitempty"`
 	Bundle      string `json:"bundle,omitempty"`
+	// Redirect has port 80 of the interface lead to HTTPS.
+	Redirect bool `json:"redirect,omitempty"`
 }
 
 // Database is how this node reaches the Call Bridges' database on others, and

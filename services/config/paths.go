@@ -32,6 +32,9 @@ func (p Paths) XMPP() string { return filepath.Join(p.State, "xmpp") }
 // Database is the folder of the Call Bridges' replicated store.
 func (p Paths) Database() string { return filepath.Join(p.State, "database") }
 
+// CallBridge is the folder of what the Call Bridge keeps.
+func (p Paths) CallBridge() string { return filepath.Join(p.State, "callbridge") }
+
 // Log holds syslog, audit and, in a folder of its own, the event log.
 func (p Paths) Log() string { return filepath.Join(p.State, "log") }
 

@@ -15,7 +15,7 @@ import (
 type greeting struct{ Name string }
 
 // serve runs a server until the test ends and returns when it accepts.
-func serve(t *testing.T, allow func(uint32) bool) (socket string) {
+func serve(t *testing.T, allow, readOnly func(uint32) bool) (socket string) {
 	t.Helper()
 	mux := http.NewServeMux()
 	Handle(mux, "test", "POST /greet", func(_ context.Context, in greeting) (string, error) {
@@ -27,10 +27,11 @@ func serve(t *testing.T, allow func(uint32) bool) (socket string) {
 		}
 		return "hello " + in.Name, nil
 	})
+	Handle(mux, "test", "GET /weather", func(context.Context, struct{}) (string, error) { return "fine", nil })
 	socket = filepath.Join(t.TempDir(), "s.sock")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	s := &Server{Path: socket, Handler: mux, Group: -1, Allow: allow, Log: slog.New(slog.DiscardHandler)}
+	s := &Server{Path: socket, Handler: mux, Group: -1, Allow: allow, ReadOnly: readOnly, Log: slog.New(slog.DiscardHandler)}
 	go func() { done <- s.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
@@ -46,7 +47,7 @@ func serve(t *testing.T, allow func(uint32) bool) (socket string) {
 }
 
 func TestCall(t *testing.T) {
-	c := NewClient("test", serve(t, nil))
+	c := NewClient("test", serve(t, nil, nil))
 	for _, tt := range []struct {
 		name, in, want string
 		code           problem.Code
@@ -73,8 +74,22 @@ func TestCallOfNobody(t *testing.T) {
 }
 
 func TestForeignUIDIsRefused(t *testing.T) {
-	c := NewClient("test", serve(t, func(uid uint32) bool { return uid != uint32(os.Getuid()) }))
+	c := NewClient("test", serve(t, anyoneElse, nil))
 	if err := c.Call(t.Context(), "POST", "/greet", greeting{"Eve"}, nil); err == nil {
 		t.Error("Call by a refused uid = nil; want an error")
+	}
+}
+
+// anyoneElse lets in whoever is not this process.
+func anyoneElse(uid uint32) bool { return uid != uint32(os.Getuid()) }
+
+func TestReadOnlyUIDChangesNothing(t *testing.T) {
+	c := NewClient("test", serve(t, anyoneElse, func(uid uint32) bool { return uid == uint32(os.Getuid()) }))
+	var got string
+	if err := c.Call(t.Context(), "GET", "/weather", nil, &got); err != nil || got != "fine" {
+		t.Errorf("GET = %q, %v; want fine", got, err)
+	}
+	if err := c.Call(t.Context(), "POST", "/greet", greeting{"Eve"}, &got); err == nil {
+		t.Errorf("POST = %q; want an error", got)
 	}
 }

@@ -32,9 +32,11 @@ type Server struct {
 	// Group owns the socket beside the process's user; -1 keeps the
 	// process's own group, 0660 in either case.
 	Group int
-	// Allow, if set, says whether a process of that uid may connect.
-	Allow func(uid uint32) bool
-	Log   *slog.Logger
+	// Allow, if set, says whether a process of that uid may connect. One that
+	// may not, but that ReadOnly has, may ask by GET and change nothing.
+	Allow    func(uid uint32) bool
+	ReadOnly func(uid uint32) bool
+	Log      *slog.Logger
 }
 
 // Run serves until ctx ends, then removes the socket. A socket that a killed
@@ -58,13 +60,17 @@ func (s *Server) Run(ctx context.Context) error {
 		l.Close()
 		return fmt.Errorf("chmod %s: %w", s.Path, err)
 	}
-	if s.Allow != nil {
-		l = &gate{Listener: l, allow: s.Allow, log: s.Log}
-	}
 	srv := &http.Server{
 		Handler:           http.MaxBytesHandler(s.Handler, maxBody),
 		ReadHeaderTimeout: 5 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	if s.Allow != nil {
+		l = &gate{Listener: l, allow: s.Allow, readOnly: s.ReadOnly, log: s.Log}
+		srv.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
+			return context.WithValue(ctx, reader{}, c.(*guest).readOnly)
+		}
+		srv.Handler = onlyReading(srv.Handler)
 	}
 	stopped := make(chan struct{})
 	go func() {
@@ -87,8 +93,14 @@ func (s *Server) Run(ctx context.Context) error {
 // gate closes connections of processes that may not connect.
 type gate struct {
 	net.Listener
-	allow func(uid uint32) bool
-	log   *slog.Logger
+	allow, readOnly func(uid uint32) bool
+	log             *slog.Logger
+}
+
+// guest is a connection that the gate let in.
+type guest struct {
+	net.Conn
+	readOnly bool
 }
 
 func (g *gate) Accept() (net.Conn, error) {
@@ -99,11 +111,28 @@ func (g *gate) Accept() (net.Conn, error) {
 		}
 		uid, err := peerUID(c.(*net.UnixConn))
 		if err == nil && g.allow(uid) {
-			return c, nil
+			return &guest{c, false}, nil
+		}
+		if err == nil && g.readOnly != nil && g.readOnly(uid) {
+			return &guest{c, true}, nil
 		}
 		g.log.Warn("control connection refused", "uid", uid, "err", err)
 		c.Close()
 	}
+}
+
+// reader is the key of a context's word whether its connection may only read.
+type reader struct{}
+
+// onlyReading refuses what is no GET on connections that may only read.
+func onlyReading(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if may, _ := r.Context().Value(reader{}).(bool); may && r.Method != http.MethodGet {
+			http.Error(w, "this process may only read", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func peerUID(c *net.UnixConn) (uint32, error) {
