@@ -47,12 +47,14 @@ func (a api) ask(p power) error {
 	return nil
 }
 
-// serve offers the API until ctx ends. Only console and SSH may ask, which
-// have roles to check; XMPP, once taken over, must not switch the machine off.
+// serve offers the API until ctx ends. Only console and SSH may change anything,
+// as they have roles to check; XMPP, once taken over, must not switch the machine
+// off. The event log looks how often services end.
 func (i *Init) serve(ctx context.Context, log *slog.Logger) error {
 	s := &control.Server{
 		Path: i.cfg.Paths.Socket("init"), Handler: initapi.Handler(api{i}), Group: i.cfg.Group, Log: log,
-		Allow: func(uid uint32) bool { return uid == state.MMP },
+		Allow:    func(uid uint32) bool { return uid == state.MMP },
+		ReadOnly: func(uid uint32) bool { return uid == state.Events },
 	}
 	return s.Run(ctx)
 }

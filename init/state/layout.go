@@ -42,6 +42,7 @@ var layout = []entry{
 	{path: "log/events", uid: Events, gid: Parley, mode: 0o2750},
 	{path: "xmpp", uid: XMPP, gid: XMPP, mode: 0o700},
 	{path: "database", uid: Database, gid: Database, mode: 0o700},
+	{path: "callbridge", uid: CallBridge, gid: CallBridge, mode: 0o700},
 	{path: "live.json", uid: MMP, gid: Parley, mode: 0o640, file: true},
 	{path: "accounts.json", uid: MMP, gid: Parley, mode: 0o600, file: true},
 	// Whoever comes first would own it, and network runs as root.

@@ -326,7 +326,7 @@ func TestPrepare(t *testing.T) {
 	}
 	want := map[string]string{
 		".": "102:100 2750", "files": "102:100 2750", "files/key.pem": "102:100 0640", "ssh": "102:100 0700", "log": "0:100 2750", "log/events": "105:100 2750",
-		"xmpp": "101:101 0700", "database": "104:104 0700", "live.json": "102:100 0640", "accounts.json": "102:100 0600", ".live.lock": "102:100 0600",
+		"xmpp": "101:101 0700", "database": "104:104 0700", "callbridge": "103:103 0700", "live.json": "102:100 0640", "accounts.json": "102:100 0600", ".live.lock": "102:100 0600",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("owners (-want +got):\n%s", diff)
@@ -346,7 +346,7 @@ func TestPrepareFollowsNoLink(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "xmpp") {
 		t.Errorf("Prepare = %v; want an error that names xmpp", err)
 	}
-	want := map[string]bool{filepath.Base(root): true, "files": true, "ssh": true, "log": true, "events": true, "database": true, ".live.lock": true}
+	want := map[string]bool{filepath.Base(root): true, "files": true, "ssh": true, "log": true, "events": true, "database": true, "callbridge": true, ".live.lock": true}
 	if !maps.Equal(touched, want) {
 		t.Errorf("touched %v; want %v: the rest is prepared, the link is not", touched, want)
 	}
