@@ -42,16 +42,24 @@ func DeviceDoor(ctx context.Context, iface string) (net.PacketConn, net.Listener
 
 func openDoor(ctx context.Context, lc net.ListenConfig, iface string, at netip.AddrPort) (net.PacketConn, net.Listener, error) {
 	plainTCP(&lc)
-	udp, err := lc.ListenPacket(ctx, "udp4", at.String())
+	udp, err := lc.ListenPacket(ctx, family("udp", at.Addr()), at.String())
 	if err != nil {
 		return nil, nil, doorProblem(iface, at.Port(), err)
 	}
-	tcp, err := lc.Listen(ctx, "tcp4", at.String())
+	tcp, err := lc.Listen(ctx, family("tcp", at.Addr()), at.String())
 	if err != nil {
 		udp.Close()
 		return nil, nil, doorProblem(iface, at.Port(), err)
 	}
 	return udp, tcp, nil
+}
+
+// family is the protocol for this address and no other kind of address.
+func family(protocol string, at netip.Addr) string {
+	if at.Is4() {
+		return protocol + "4"
+	}
+	return protocol + "6"
 }
 
 func doorProblem(iface string, port uint16, err error) error {

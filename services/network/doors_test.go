@@ -78,6 +78,14 @@ func listening(names ...string) func(*config.Document) {
 	return func(d *config.Document) { d.DNS.Listen = names }
 }
 
+func TestFamily(t *testing.T) {
+	for at, want := range map[string]string{"10.0.0.5": "udp4", "0.0.0.0": "udp4", "::1": "udp6", "fd00::5": "udp6"} {
+		if got := family("udp", netip.MustParseAddr(at)); got != want {
+			t.Errorf("family(udp, %s) = %s; want %s", at, got, want)
+		}
+	}
+}
+
 func TestOthersMayAsk(t *testing.T) {
 	b := newBench(t)
 	b.dhcp.grant = lease("127.0.0.5/8", "127.0.0.2", "127.0.0.2")

@@ -2,12 +2,15 @@ package network
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"parley/services/network/dhcp"
 )
 
 // memoryKernel is the Kernel's twin in memory. It keeps the rules of the real
@@ -162,4 +165,49 @@ func (k *memoryKernel) takeLog() []string {
 	log := k.log
 	k.log = nil
 	return log
+}
+
+// memoryDHCP is the wire of all clients of a test: it grants what grant is.
+type memoryDHCP struct {
+	mu       sync.Mutex
+	grant    dhcp.Lease
+	hints    []netip.Addr
+	released []netip.Prefix
+	refuse   bool
+}
+
+var _ dhcp.Wire = (*memoryDHCP)(nil)
+
+func (m *memoryDHCP) Acquire(_ context.Context, hint netip.Addr) (dhcp.Lease, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hints = append(m.hints, hint)
+	if !m.grant.Address.IsValid() {
+		return dhcp.Lease{}, errors.New("nobody answers")
+	}
+	return m.grant, nil
+}
+
+func (m *memoryDHCP) Verify(context.Context, dhcp.Lease) (dhcp.Lease, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refuse {
+		return dhcp.Lease{}, dhcp.ErrNak
+	}
+	return m.grant, nil
+}
+
+func (m *memoryDHCP) Renew(ctx context.Context, l dhcp.Lease) (dhcp.Lease, error) {
+	return m.Verify(ctx, l)
+}
+
+func (m *memoryDHCP) Rebind(ctx context.Context, l dhcp.Lease) (dhcp.Lease, error) {
+	return m.Verify(ctx, l)
+}
+
+func (m *memoryDHCP) Release(l dhcp.Lease) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.released = append(m.released, l.Address)
+	return nil
 }

@@ -148,6 +148,9 @@ func (p *Process) Listen(ctx context.Context, ifaces []string, port int) ([]net.
 // Resolver is the node's.
 func (p *Process) Resolver() *resolver.Resolver { return p.resolver }
 
+// Names finds names for what dials in this process, as Lookup does.
+func (p *Process) Names() *net.Resolver { return p.resolver.Names(p.ready) }
+
 // Reload implements networkapi.API. A changed interface is
 // problem.AddressFixed.
 func (p *Process) Reload(context.Context) error {
@@ -251,6 +254,9 @@ func (p *Process) prefix() netip.Prefix {
 	return netip.PrefixFrom(p.cfg.Address, p.cfg.Address.BitLen())
 }
 
+// NameServers implements networkapi.API: those of the host.
+func (p *Process) NameServers(context.Context) ([]netip.AddrPort, error) { return p.hostServers(), nil }
+
 // Lookup implements networkapi.API. Before Run it waits for that.
 func (p *Process) Lookup(ctx context.Context, kind, name string) (networkapi.Answer, error) {
 	select {
@@ -264,6 +270,12 @@ func (p *Process) Lookup(ctx context.Context, kind, name string) (networkapi.Ans
 // FlushDNS implements networkapi.API.
 func (p *Process) FlushDNS(context.Context) error {
 	p.resolver.Flush()
+	return nil
+}
+
+// ForgetDenials implements networkapi.API.
+func (p *Process) ForgetDenials(context.Context) error {
+	p.resolver.ForgetDenials()
 	return nil
 }
 

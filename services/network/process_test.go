@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -63,7 +64,7 @@ func TestProcessHasItsAddress(t *testing.T) {
 }
 
 func TestProcessTakesDNSButNoAddress(t *testing.T) {
-	_, c, store := process(t)
+	p, c, store := process(t)
 	change := func(f func(*config.Document)) error {
 		return store.Transact(func(d *config.Document) error { f(d); return nil }, func() error { return c.Reload(t.Context()) })
 	}
@@ -76,6 +77,13 @@ func TestProcessTakesDNSButNoAddress(t *testing.T) {
 	a, err := c.Lookup(t.Context(), "srv", "_xmpp-component._tcp.tptac9.com")
 	if err != nil || a.Source != "local record" || a.Code != "NOERROR" || len(a.Records) != 1 || a.Server.IsValid() {
 		t.Errorf("Lookup = %+v, %v", a, err)
+	}
+	servers, err := c.NameServers(t.Context())
+	if want := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.99:53"), netip.MustParseAddrPort("[::1]:53")}; err != nil || !slices.Equal(servers, want) {
+		t.Errorf("NameServers = %v, %v; want the host's, %v", servers, err, want)
+	}
+	if got, err := p.Names().LookupHost(t.Context(), "cb1.tptac9.com."); err != nil || len(got) != 1 || got[0] != "127.0.0.11" {
+		t.Errorf("LookupHost = %v, %v; want the local record", got, err)
 	}
 	for _, tt := range []struct {
 		name   string

@@ -2,6 +2,7 @@ package network
 
 import (
 	"context"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 
@@ -58,6 +59,11 @@ func (s *Service) Interfaces(context.Context) ([]networkapi.Interface, error) {
 	return out, nil
 }
 
+// NameServers implements networkapi.API: those of the leases.
+func (s *Service) NameServers(context.Context) ([]netip.AddrPort, error) {
+	return *s.servers.Load(), nil
+}
+
 // Lookup implements networkapi.API.
 func (s *Service) Lookup(ctx context.Context, kind, name string) (networkapi.Answer, error) {
 	return lookup(ctx, s.resolver, kind, name)
@@ -66,6 +72,12 @@ func (s *Service) Lookup(ctx context.Context, kind, name string) (networkapi.Ans
 // FlushDNS implements networkapi.API.
 func (s *Service) FlushDNS(context.Context) error {
 	s.resolver.Flush()
+	return nil
+}
+
+// ForgetDenials implements networkapi.API.
+func (s *Service) ForgetDenials(context.Context) error {
+	s.resolver.ForgetDenials()
 	return nil
 }
 

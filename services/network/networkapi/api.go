@@ -17,10 +17,15 @@ type API interface {
 	// Reload takes live.json as it now is. A problem means that nothing
 	// has changed.
 	Reload(ctx context.Context) error
+	// NameServers are those that are asked where no forward zone fits.
+	NameServers(ctx context.Context) ([]netip.AddrPort, error)
 	// Lookup asks as the node's own services would: local records, then
 	// the forward zones' servers, then those of the leases.
 	Lookup(ctx context.Context, kind, name string) (Answer, error)
 	FlushDNS(ctx context.Context) error
+	// ForgetDenials has the cache ask anew for what was not there: who looks
+	// whether a mistake is mended does not want to hear of it again.
+	ForgetDenials(ctx context.Context) error
 	// Ping sends one echo request and waits for the reply, at most a second.
 	Ping(ctx context.Context, host string, seq int) (Echo, error)
 }
@@ -61,7 +66,8 @@ type Lease struct {
 
 // Answer is what a look-up gave.
 type Answer struct {
-	// Server that was asked; zero for a local record or the cache.
+	// Server that has said so, now or when the cache took it; zero for a local
+	// record.
 	Server netip.AddrPort `json:"server,omitzero"`
 	// Source is "local record", "cache" or "server".
 	Source string `json:"source"`
@@ -70,6 +76,22 @@ type Answer struct {
 	// Code is the RCODE: NOERROR, NXDOMAIN …
 	Code string        `json:"code"`
 	Took time.Duration `json:"took"`
+}
+
+// Origin is who has said so, for people: the server, without the usual port, or
+// "local record".
+func (a Answer) Origin() string {
+	if !a.Server.IsValid() {
+		return a.Source
+	}
+	origin := a.Server.String()
+	if a.Server.Port() == 53 {
+		origin = a.Server.Addr().String()
+	}
+	if a.Source == "cache" {
+		origin += " (cached)"
+	}
+	return origin
 }
 
 // Echo is a reply to a ping.

@@ -3,6 +3,7 @@ package networkapi
 import (
 	"context"
 	"net/http"
+	"net/netip"
 
 	"parley/services/control"
 )
@@ -40,6 +41,11 @@ func (c *Client) Reload(ctx context.Context) error {
 	return c.c.Call(ctx, "POST", "/reload", nil, nil)
 }
 
+// NameServers implements API.
+func (c *Client) NameServers(ctx context.Context) (s []netip.AddrPort, err error) {
+	return s, c.c.Call(ctx, "GET", "/dns/servers", nil, &s)
+}
+
 // Lookup implements API.
 func (c *Client) Lookup(ctx context.Context, kind, name string) (a Answer, err error) {
 	return a, c.c.Call(ctx, "POST", "/lookup", question{kind, name}, &a)
@@ -48,6 +54,11 @@ func (c *Client) Lookup(ctx context.Context, kind, name string) (a Answer, err e
 // FlushDNS implements API.
 func (c *Client) FlushDNS(ctx context.Context) error {
 	return c.c.Call(ctx, "POST", "/dns/flush", nil, nil)
+}
+
+// ForgetDenials implements API.
+func (c *Client) ForgetDenials(ctx context.Context) error {
+	return c.c.Call(ctx, "POST", "/dns/forget-denials", nil, nil)
 }
 
 // Ping implements API.
@@ -65,11 +76,17 @@ func Handler(api API) http.Handler {
 	control.Handle(mux, service, "POST /reload", func(ctx context.Context, _ none) (none, error) {
 		return none{}, api.Reload(ctx)
 	})
+	control.Handle(mux, service, "GET /dns/servers", func(ctx context.Context, _ none) ([]netip.AddrPort, error) {
+		return api.NameServers(ctx)
+	})
 	control.Handle(mux, service, "POST /lookup", func(ctx context.Context, q question) (Answer, error) {
 		return api.Lookup(ctx, q.Kind, q.Name)
 	})
 	control.Handle(mux, service, "POST /dns/flush", func(ctx context.Context, _ none) (none, error) {
 		return none{}, api.FlushDNS(ctx)
+	})
+	control.Handle(mux, service, "POST /dns/forget-denials", func(ctx context.Context, _ none) (none, error) {
+		return none{}, api.ForgetDenials(ctx)
 	})
 	control.Handle(mux, service, "POST /ping", func(ctx context.Context, t target) (Echo, error) {
 		return api.Ping(ctx, t.Host, t.Seq)

@@ -70,7 +70,7 @@ func (k *knot) start() {
 		k.t.Fatalf("%v; install Debian's package knot", err)
 	}
 	k.t.Cleanup(k.kill)
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		m, err := dns.Exchange(new(dns.Msg).SetQuestion("cb1.tptac9.com.", dns.TypeA), k.addr.String())
 		if err == nil && len(m.Answer) == 1 {
 			return
@@ -98,7 +98,7 @@ func (k *knot) freeze() {
 	if err := k.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		k.t.Fatal(err)
 	}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", k.cmd.Process.Pid))
 		if err != nil {
 			k.t.Fatal(err)
@@ -151,32 +151,34 @@ func TestOutsideServers(t *testing.T) {
 			t.Errorf("%s: %s %s = %d records of %v after %v, %v; want %d of %v within %v", when, kind, name, len(res.Answer), res.Server, took, err, records, want, within)
 		}
 	}
+	// What waits for nobody's patience, on a machine that does other things.
+	const atOnce = patience
 	const srv = "_xmpp-component._tcp.tptac9.com"
-	check("at first", "a", "cb1.tptac9.com", primary, 1, time.Second)
-	check("by TCP", "srv", srv, primary, components, time.Second)
-	check("an alias", "a", "chat.tptac9.com", primary, 2, time.Second)
-	check("a local record", "a", "cb2.tptac9.com", nil, 1, time.Second)
+	check("at first", "a", "cb1.tptac9.com", primary, 1, atOnce)
+	check("by TCP", "srv", srv, primary, components, atOnce)
+	check("an alias", "a", "chat.tptac9.com", primary, 2, atOnce)
+	check("a local record", "a", "cb2.tptac9.com", nil, 1, atOnce)
 	res, _, err := ask("a", "nobody.tptac9.com")
 	if err != nil || res.Code != dns.RcodeNameError || len(res.Authority) != 1 {
 		t.Errorf("a name that is not there = %+v, %v; want NXDOMAIN with its SOA", res, err)
 	}
 
 	primary.kill()
-	check("primary killed", "srv", srv, secondary, components, time.Second)
-	check("primary still dead", "a", "cb1.tptac9.com", secondary, 1, time.Second)
+	check("primary killed", "srv", srv, secondary, components, atOnce)
+	check("primary still dead", "a", "cb1.tptac9.com", secondary, 1, atOnce)
 	primary.start()
 	secondary.kill()
-	check("the other way round", "srv", srv, primary, components, time.Second)
+	check("the other way round", "srv", srv, primary, components, atOnce)
 
 	secondary.start()
 	r.Flush()
 	primary.freeze()
-	check("primary silent", "a", "cb1.tptac9.com", secondary, 1, patience+time.Second)
-	check("primary known to be silent", "a", "cb3.tptac9.com", secondary, 1, time.Second)
+	check("primary silent", "a", "cb1.tptac9.com", secondary, 1, 10*time.Second)
+	check("primary known to be silent", "a", "cb3.tptac9.com", secondary, 1, atOnce)
 	secondary.kill()
 	primary.kill()
 	_, took, err := ask("a", "cb1.tptac9.com")
-	if p, ok := errors.AsType[*problem.Problem](err); !ok || p.Code != problem.NameServersSilent || !strings.Contains(p.Values["servers"], secondary.addr.Addr().String()) || took > time.Second {
+	if p, ok := errors.AsType[*problem.Problem](err); !ok || p.Code != problem.NameServersSilent || !strings.Contains(p.Values["servers"], secondary.addr.Addr().String()) || took > atOnce {
 		t.Errorf("both dead = %v after %v; want %s that names both, at once", err, took, problem.NameServersSilent)
 	}
 }

@@ -51,6 +51,9 @@ func ParseRecord(text string) (dns.RR, error) {
 		return nil, bad(reasonOf(err))
 	}
 	if !ok {
+		if strings.TrimSpace(text) != "" {
+			return nil, bad("it has no data")
+		}
 		return nil, bad("it is empty")
 	}
 	h := rr.Header()
@@ -99,7 +102,20 @@ func endsEarly(fields []string) bool {
 // that the operator does not have.
 func reasonOf(err error) string {
 	s, _, _ := strings.Cut(err.Error(), " at line:")
-	return strings.TrimPrefix(s, "dns: ")
+	s = strings.TrimPrefix(s, "dns: ")
+	// "bad SRV Port: "x"", and for an address "bad A A: "x"".
+	what, value, ok := strings.Cut(s, ": ")
+	field := strings.Fields(what)
+	if !ok || len(field) != 3 || field[0] != "bad" {
+		return s
+	}
+	if field[1] == field[2] {
+		field[2] = "address"
+	}
+	if strings.Trim(value, "\" ") == "" {
+		return "it has no " + strings.ToLower(field[2])
+	}
+	return value + " is not its " + strings.ToLower(field[2])
 }
 
 // ParseZone reads the domain of a forward zone and returns it as the document

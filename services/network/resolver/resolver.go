@@ -98,6 +98,10 @@ func (r *Resolver) Flush() {
 	}
 }
 
+// ForgetDenials has names that had no record asked for anew; what they had is
+// kept.
+func (r *Resolver) ForgetDenials() { r.set.Load().cache.forgetDenials() }
+
 // Result is an answer. NXDOMAIN is one; an error means that there is none.
 type Result struct {
 	Code int
@@ -106,7 +110,8 @@ type Result struct {
 	Answer []dns.RR
 	// Authority has the SOA of a denial.
 	Authority []dns.RR
-	// Server was asked last; zero unless Source is SourceServer.
+	// Server has said the last part of it that is no local record, and Source
+	// tells whether it was asked now. It is zero where all are local records.
 	Server netip.AddrPort
 	Source string
 }
@@ -172,9 +177,8 @@ func (r *Resolver) resolve(ctx context.Context, name string, qtype uint16) (Resu
 		if err != nil {
 			return Result{}, err
 		}
-		if !cached {
-			res.Source, res.Server = SourceServer, part.server
-		} else if res.Source == SourceLocal {
+		res.Source, res.Server = SourceServer, part.server
+		if cached {
 			res.Source = SourceCache
 		}
 		res.Code = part.code

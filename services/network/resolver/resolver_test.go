@@ -260,17 +260,75 @@ func TestCacheKeepsToTheTTL(t *testing.T) {
 			}
 		}
 		step(0, "www.example.com", "NOERROR server 10.0.0.1 | www.example.com. 1000 IN CNAME cb1.example.com. | cb1.example.com. 300 IN A 192.0.2.5", 1)
-		step(100*time.Second, "WWW.example.com", "NOERROR cache | www.example.com. 900 IN CNAME cb1.example.com. | cb1.example.com. 200 IN A 192.0.2.5", 0)
-		step(199*time.Second, "www.example.com", "NOERROR cache | www.example.com. 701 IN CNAME cb1.example.com. | cb1.example.com. 1 IN A 192.0.2.5", 0)
+		step(100*time.Second, "WWW.example.com", "NOERROR cache 10.0.0.1 | www.example.com. 900 IN CNAME cb1.example.com. | cb1.example.com. 200 IN A 192.0.2.5", 0)
+		step(199*time.Second, "www.example.com", "NOERROR cache 10.0.0.1 | www.example.com. 701 IN CNAME cb1.example.com. | cb1.example.com. 1 IN A 192.0.2.5", 0)
 		step(time.Second, "www.example.com", "NOERROR server 10.0.0.1 | www.example.com. 1000 IN CNAME cb1.example.com. | cb1.example.com. 300 IN A 192.0.2.5", 1)
-		// A denial lasts as long as its SOA says: 60 s.
+		// A denial lasts no longer than maxDenied, though its SOA says 60 s.
 		step(0, "none.example.com", "NXDOMAIN server 10.0.0.1", 1)
-		step(59*time.Second, "none.example.com", "NXDOMAIN cache", 0)
+		step(maxDenied-time.Second, "none.example.com", "NXDOMAIN cache 10.0.0.1", 0)
 		step(time.Second, "none.example.com", "NXDOMAIN server 10.0.0.1", 1)
 		step(0, "zero.example.com", "NOERROR server 10.0.0.1 | zero.example.com. 0 IN A 192.0.2.6", 1)
 		step(0, "zero.example.com", "NOERROR server 10.0.0.1 | zero.example.com. 0 IN A 192.0.2.6", 1)
 		r.Flush()
 		step(0, "www.example.com", "NOERROR server 10.0.0.1 | www.example.com. 1000 IN CNAME cb1.example.com. | cb1.example.com. 300 IN A 192.0.2.5", 1)
+	})
+}
+
+// TestDenialIsOfWhoDenied: the server that is named is the one of the last part,
+// whether that was cached or the alias before it was.
+func TestDenialIsOfWhoDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		alias := func(q *dns.Msg, _ string) *dns.Msg {
+			m := new(dns.Msg).SetReply(q)
+			rr, err := dns.NewRR(q.Question[0].Name + " 100 CNAME none.example.net.")
+			if err != nil {
+				t.Error(err)
+			}
+			m.Answer = []dns.RR{rr}
+			// It keeps to itself that there is no such name.
+			return m
+		}
+		r, _ := setup{zones: []string{". 10.0.0.1", "example.net 10.0.0.2"}, servers: map[string]func(*dns.Msg, string) *dns.Msg{
+			"10.0.0.1": alias, "10.0.0.2": zone(t),
+		}}.resolver(t)
+		for _, step := range []struct {
+			name string
+			wait time.Duration
+			want string
+		}{
+			{"a.example.com", 0, "NXDOMAIN server 10.0.0.2 | a.example.com. 100 IN CNAME none.example.net."},
+			{"b.example.com", 0, "NXDOMAIN cache 10.0.0.2 | b.example.com. 100 IN CNAME none.example.net."},
+			{"a.example.com", 61 * time.Second, "NXDOMAIN server 10.0.0.2 | a.example.com. 39 IN CNAME none.example.net."},
+		} {
+			time.Sleep(step.wait)
+			if got := brief(r.Lookup(t.Context(), "a", step.name)); got != step.want {
+				t.Errorf("%s =\n  %s; want\n  %s", step.name, got, step.want)
+			}
+		}
+	})
+}
+
+func TestForgetDenials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := setup{zones: []string{". 10.0.0.1"}, servers: map[string]func(*dns.Msg, string) *dns.Msg{
+			"10.0.0.1": zone(t, "cb1.example.com. 300 A 192.0.2.5"),
+		}}.resolver(t)
+		ask := func(when string, want int) {
+			t.Helper()
+			for kind, name := range map[string]string{"a": "none.example.com", "aaaa": "cb1.example.com", "A": "cb1.example.com"} {
+				if _, err := r.Lookup(t.Context(), kind, name); err != nil {
+					t.Error(err)
+				}
+			}
+			if asked := w.take(); len(asked) != want {
+				t.Errorf("%s: asked %v; want %d", when, asked, want)
+			}
+		}
+		ask("at first", 3)
+		ask("cached", 0)
+		r.ForgetDenials()
+		// No such name, and no such record of a name.
+		ask("denials forgotten", 2)
 	})
 }
 

@@ -105,14 +105,19 @@ func (s *Server) Run(ctx context.Context) error {
 	return cause
 }
 
-// answer replies to one query.
+// answer replies to one query. The asker may be gone; it will ask again.
 func (s *Server) answer(ctx context.Context, w dns.ResponseWriter, q *dns.Msg) {
+	_ = w.WriteMsg(s.reply(ctx, w.RemoteAddr(), q))
+}
+
+// reply is the answer to a query of from.
+func (s *Server) reply(ctx context.Context, from net.Addr, q *dns.Msg) *dns.Msg {
 	m := new(dns.Msg)
 	size := dns.MinMsgSize
 	fail := func(code int) {
 		m.SetRcode(q, code)
 	}
-	may := s.mayAsk(w.RemoteAddr())
+	may := s.mayAsk(from)
 	switch {
 	case !may:
 		fail(dns.RcodeRefused)
@@ -148,12 +153,11 @@ func (s *Server) answer(ctx context.Context, w dns.ResponseWriter, q *dns.Msg) {
 		}
 		m.SetEdns0(udpSize, false)
 	}
-	if w.RemoteAddr().Network() == "tcp" {
+	if from.Network() == "tcp" {
 		size = dns.MaxMsgSize
 	}
 	m.Truncate(size)
-	// The asker may be gone; it will ask again.
-	_ = w.WriteMsg(m)
+	return m
 }
 
 // mayAsk reports whether a host is answered.

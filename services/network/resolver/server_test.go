@@ -14,6 +14,7 @@ import (
 	"github.com/miekg/dns"
 
 	"parley/services/config"
+	"parley/services/network/loopback"
 )
 
 // upstream serves h on loopback by UDP and TCP, as another's name server would.
@@ -108,12 +109,8 @@ func TestServerWithoutEDNS(t *testing.T) {
 }
 
 func TestClosedPortFailsOver(t *testing.T) {
-	gone, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
-	addr := serve(t, nil, netip.MustParseAddrPort(gone.LocalAddr().String()), upstream(t, many(1)))
+	gone := netip.AddrPortFrom(loopback.Address(), 53)
+	addr := serve(t, nil, gone, upstream(t, many(1)))
 	start := time.Now()
 	m, err := dns.Exchange(new(dns.Msg).SetQuestion("cb1.example.com.", dns.TypeA), addr)
 	if err != nil || len(m.Answer) != 1 {
