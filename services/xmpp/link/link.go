@@ -209,9 +209,24 @@ type Delivery struct {
 	N uint64
 	// Item of a durable message, 0 where the stanza is not kept.
 	Item Item
+	// Cause is what a delivery that is not kept comes of, zero where it may
+	// be made twice.
+	Cause Cause
 	// Bytes are the stanza as it stands on a stream whose default namespace
 	// is the content namespace. They are shared and read-only.
 	Bytes []byte
+}
+
+// Cause is the stanza that a delivery is, or answers. A session is delivered
+// one thing of a stanza at most, so a leader to whom the stanza is sent again
+// sees by it what the leader before has done already.
+type Cause struct {
+	// ID and Seq are of the sender's session.
+	ID  SessionID
+	Seq uint64
+	// Sum is the stanza's CRC-32: some clients send again in another order
+	// after a resumption, and then a number stands for another stanza.
+	Sum uint32
 }
 
 // Refusal is an Open that the peer is told of.
