@@ -9,13 +9,10 @@ type Account struct {
 	Name string
 	// Pending messages wait in its inbox.
 	Pending int
-	// Elsewhere says that its password is kept elsewhere.
-	Elsewhere bool
+	// Elsewhere says that its password is kept elsewhere, and Gone that it is not
+	// listed there any more.
+	Elsewhere, Gone bool
 }
-
-// Elsewhere stands in place of the verifiers of an account whose password is
-// kept elsewhere. sasl's never begin with this octet.
-const Elsewhere = "\x00"
 
 func (t *tables) accountAdd(o *AccountAdd) (Result, error) {
 	if err := checkKeys(o.Name); err != nil {

@@ -29,6 +29,7 @@ var allOps = []Op{
 	&RecordPut{Table: "bridges", Records: []Record{{"cb1", []byte("{}")}, {"cb2", []byte("[]")}}},
 	&RecordDelete{Table: "bridges", Keys: []string{"cb1", "cb2"}},
 	&RecordSwap{Table: "directory", Key: "settings", Old: []byte("{}"), Value: []byte("[]")},
+	&AccountsListed{Bridge: "cb1", Source: "s", Listed: []string{"a", "b"}, Missed: []string{"c"}},
 }
 
 func TestEntryRoundTrip(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,11 +55,11 @@ type machine struct {
 	// advanced, where somebody waits, is closed when at has moved.
 	advanced chan struct{}
 
-	// names are the accounts, for readers that must not wait for a flush; true
-	// are those whose passwords are kept elsewhere, which are as many.
-	namesMu   sync.RWMutex
-	names     map[string]bool
-	elsewhere int
+	// names are the accounts, for readers that must not wait for a flush, and
+	// counts how many there are of each kind.
+	namesMu sync.RWMutex
+	names   map[string]whose
+	counts  [gone + 1]int
 }
 
 // position is how far the machine has come.
@@ -141,16 +142,15 @@ func (m *machine) begin() error {
 }
 
 func (m *machine) loadNames() error {
-	names, elsewhere := map[string]bool{}, 0
+	names, counts := map[string]whose{}, [gone + 1]int{}
 	err := m.t.accounts.ForEach(func(k, v []byte) error {
-		names[string(k)] = string(v) == Elsewhere
-		if names[string(k)] {
-			elsewhere++
-		}
+		w := whoseOf(v)
+		names[string(k)] = w
+		counts[w]++
 		return nil
 	})
 	m.namesMu.Lock()
-	m.names, m.elsewhere = names, elsewhere
+	m.names, m.counts = names, counts
 	m.namesMu.Unlock()
 	return err
 }
@@ -293,6 +293,14 @@ func (m *machine) applyOp(op Op) (res Result, err error) {
 				m.name(o.Accounts[i].Name, true, o.Accounts[i].Verifiers)
 			}
 		}
+	case *AccountsListed:
+		if res, err = m.t.accountsListed(o); err == nil && res.Err == nil {
+			for _, name := range slices.Concat(o.Listed, o.Missed) {
+				if v := m.t.accounts.Get([]byte(name)); v != nil {
+					m.name(name, true, v)
+				}
+			}
+		}
 	case *BridgeAdd:
 		res, err = m.t.bridgeAdd(o)
 	case *BridgeDel:
@@ -325,17 +333,16 @@ func (m *machine) applyOp(op Op) (res Result, err error) {
 func (m *machine) name(name string, there bool, verifiers []byte) {
 	m.namesMu.Lock()
 	defer m.namesMu.Unlock()
-	if m.names[name] {
-		m.elsewhere--
+	if w, had := m.names[name]; had {
+		m.counts[w]--
 	}
 	if !there {
 		delete(m.names, name)
 		return
 	}
-	m.names[name] = string(verifiers) == Elsewhere
-	if m.names[name] {
-		m.elsewhere++
-	}
+	w := whoseOf(verifiers)
+	m.names[name] = w
+	m.counts[w]++
 }
 
 // flush writes what was applied, and says whether there is nothing left.

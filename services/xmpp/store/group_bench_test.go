@@ -49,7 +49,7 @@ func (g *group) syncs() (n int64) {
 // BenchmarkStreamedStore is how long an entry takes while a node with an empty
 // disk gets the store of 100 MB.
 func BenchmarkStreamedStore(b *testing.B) {
-	g := newGroup(b, loopback{}, 3, Config{})
+	g := newGroup(b, tcp{}, 3, Config{})
 	l := g.leader()
 	apply(b, l.Store, &AccountAdd{Name: "ada"})
 	for range 100 {
@@ -76,7 +76,7 @@ func BenchmarkStreamedStore(b *testing.B) {
 	for range b.N {
 		end := time.Now().Add(time.Second)
 		measure("quiet", func() bool { return time.Now().After(end) })
-		f := g.followers()[0]
+		f := g.without(g.leader())[0]
 		if err := f.stop(); err != nil {
 			b.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func BenchmarkStreamedStore(b *testing.B) {
 // BenchmarkIdleGroup is one durable message at a time in a group of three
 // nodes on one disk.
 func BenchmarkIdleGroup(b *testing.B) {
-	g := newGroup(b, loopback{}, 3, Config{})
+	g := newGroup(b, tcp{}, 3, Config{})
 	l := g.leader()
 	apply(b, l.Store, &AccountAdd{Name: "ada"})
 	one := syncTime(b)
@@ -128,7 +128,7 @@ func BenchmarkIdleGroup(b *testing.B) {
 // on as the router does: what has come while the last entry was on its way
 // makes the next.
 func BenchmarkBusyGroup(b *testing.B) {
-	g := newGroup(b, loopback{}, 3, Config{})
+	g := newGroup(b, tcp{}, 3, Config{})
 	l := g.leader()
 	apply(b, l.Store, &AccountAdd{Name: "ada"})
 	const clients = 100
@@ -217,8 +217,8 @@ func BenchmarkBusyGroup(b *testing.B) {
 // takes changes; BenchmarkLostLeader from the election that somebody starts
 // when the leader has gone.
 func BenchmarkTransfer(b *testing.B) {
-	g := newGroup(b, loopback{}, 3, Config{})
-	apply(b, g.leader().Store, &AccountAdd{Name: "ada"})
+	g := newGroup(b, tcp{}, 3, Config{})
+	g.apply(&AccountAdd{Name: "ada"})
 	var took, ready []time.Duration
 	for range b.N {
 		l := g.leader()
@@ -236,11 +236,12 @@ func BenchmarkTransfer(b *testing.B) {
 }
 
 func BenchmarkLostLeader(b *testing.B) {
-	g := newGroup(b, loopback{}, 3, Config{})
-	apply(b, g.leader().Store, &AccountAdd{Name: "ada"})
+	g := newGroup(b, tcp{}, 3, Config{})
+	g.apply(&AccountAdd{Name: "ada"})
 	var ready []time.Duration
 	for range b.N {
-		l, fs := g.leader(), g.followers()
+		l := g.leader()
+		fs := g.without(l)
 		if err := l.stop(); err != nil {
 			b.Fatal(err)
 		}

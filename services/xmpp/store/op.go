@@ -37,6 +37,7 @@ const (
 	opRecordPut
 	opRecordDelete
 	opRecordSwap
+	opAccountsListed
 )
 
 // newOp makes the empty op of a code, nil for one that is not known.
@@ -76,6 +77,8 @@ func newOp(c opCode) Op {
 		return &RecordDelete{}
 	case opRecordSwap:
 		return &RecordSwap{}
+	case opAccountsListed:
+		return &AccountsListed{}
 	}
 	return nil
 }
@@ -181,6 +184,8 @@ type Result struct {
 	Again bool
 	// Item is the number of a message put.
 	Item link.Item
+	// Gone are those of an AccountsListed's Missed that are gone now.
+	Gone []string
 	// Effects are what is to be sent now, in this order.
 	Effects []Effect
 }

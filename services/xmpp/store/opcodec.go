@@ -34,6 +34,18 @@ func (o *AccountImport) decode(d *decoder) {
 	}
 }
 
+func (*AccountsListed) code() opCode  { return opAccountsListed }
+func (o *AccountsListed) grows() bool { return len(o.Listed) > 0 }
+func (o *AccountsListed) encode(e *encoder) {
+	e.str(o.Bridge)
+	e.str(o.Source)
+	e.strs(o.Listed)
+	e.strs(o.Missed)
+}
+func (o *AccountsListed) decode(d *decoder) {
+	o.Bridge, o.Source, o.Listed, o.Missed = d.str(), d.str(), d.strs(), d.strs()
+}
+
 func (*BridgeAdd) code() opCode        { return opBridgeAdd }
 func (*BridgeAdd) grows() bool         { return true }
 func (o *BridgeAdd) encode(e *encoder) { e.str(o.Name); e.str(o.Secret) }

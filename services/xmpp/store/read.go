@@ -16,14 +16,31 @@ func (s *Store) Account(name string) bool {
 func (s *Store) Elsewhere() int {
 	s.m.namesMu.RLock()
 	defer s.m.namesMu.RUnlock()
-	return s.m.elsewhere
+	return s.m.counts[elsewhere] + s.m.counts[gone]
+}
+
+// Gone is how many of those are not listed there any more. It never waits.
+func (s *Store) Gone() int {
+	s.m.namesMu.RLock()
+	defer s.m.namesMu.RUnlock()
+	return s.m.counts[gone]
+}
+
+// MayLogIn says whether there is an account of that name that is not gone from
+// where its password is kept. It never waits.
+func (s *Store) MayLogIn(name string) bool {
+	s.m.namesMu.RLock()
+	defer s.m.namesMu.RUnlock()
+	w, ok := s.m.names[name]
+	return ok && w != gone
 }
 
 // Accounts returns all accounts, ordered by name.
 func (s *Store) Accounts() (as []Account, err error) {
 	err = s.m.view(func(t *tables) error {
 		return t.accounts.ForEach(func(k, v []byte) error {
-			as = append(as, Account{Name: string(k), Pending: int(number(t.pending.Get(k))), Elsewhere: string(v) == Elsewhere})
+			w := whoseOf(v)
+			as = append(as, Account{Name: string(k), Pending: int(number(t.pending.Get(k))), Elsewhere: w != ownPassword, Gone: w == gone})
 			return nil
 		})
 	})

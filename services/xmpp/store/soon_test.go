@@ -119,7 +119,9 @@ func TestStoreSoon(t *testing.T) {
 // disk has it too.
 func TestCommittedOnLeadersDisk(t *testing.T) {
 	var disk slowDisk
-	g := newGroup(t, loopback{}, 3, Config{NoSync: true, journal: journalOptions{segment: 1 << 20, keep: 4 << 20, noSync: true, syncing: disk.syncing}})
+	cfg := steady
+	cfg.journal = journalOptions{segment: 1 << 20, keep: 4 << 20, noSync: true, syncing: disk.syncing}
+	g := newGroup(t, tcp{}, 3, cfg)
 	l := g.leader()
 	apply(t, l.Store, &AccountAdd{Name: "ada"})
 	before := l.raft.CommitIndex()
@@ -129,20 +131,15 @@ func TestCommittedOnLeadersDisk(t *testing.T) {
 		_, err := l.Apply(t.Context(), &AccountAdd{Name: "bob"})
 		return err
 	})
-	for _, f := range g.followers() {
-		for {
-			if last, _ := f.rlog.LastIndex(); last > before {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
+	for _, f := range g.without(l) {
+		waitFor(t, "entry at a follower", func() bool { last, _ := f.rlog.LastIndex(); return last > before })
 	}
-	// Several answers and heartbeats later.
+	// Several answers later.
 	time.Sleep(200 * time.Millisecond)
 	if now := l.raft.CommitIndex(); now != before {
 		t.Errorf("commit index %d before the leader's sync; want %d", now, before)
 	}
-	for _, f := range g.followers() {
+	for _, f := range g.without(l) {
 		if f.Account("bob") {
 			t.Errorf("%s has applied what is not on the leader's disk", f.addr)
 		}
@@ -162,7 +159,7 @@ func TestCommittedOnLeadersDisk(t *testing.T) {
 // One that is the only voter has no others to wait for.
 func TestSingleVoterSyncs(t *testing.T) {
 	var disk slowDisk
-	g := newGroup(t, loopback{}, 1, Config{NoSync: true, journal: journalOptions{segment: 1 << 20, keep: 4 << 20, noSync: true, syncing: disk.syncing}})
+	g := newGroup(t, tcp{}, 1, Config{NoSync: true, journal: journalOptions{segment: 1 << 20, keep: 4 << 20, noSync: true, syncing: disk.syncing}})
 	release := disk.shut(filepath.Join(g.nodes[0].cfg.Dir, folderLog))
 	defer release()
 	done, early := returns(func() error {

@@ -16,34 +16,38 @@ import (
 	"parley/services/xmpp/link"
 )
 
-// start opens and runs a store on dir; the returned function stops it.
+// start opens and runs a store that has no peers; the returned function stops
+// it.
 func start(t testing.TB, cfg Config) (*Store, func() error) {
 	t.Helper()
 	s := New(cfg, Deps{Log: testLog()})
+	stop := run(t, s)
+	if err := s.WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return s, stop
+}
+
+// run opens and runs a store; the returned function stops it, as the end of
+// the test does.
+func run(t testing.TB, s *Store) (stop func() error) {
+	t.Helper()
 	if err := s.Open(); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	var once sync.Once
-	var stopErr error
-	stop := func() error {
-		once.Do(func() {
-			cancel()
-			stopErr = <-done
-		})
-		return stopErr
-	}
+	stop = sync.OnceValue(func() error {
+		cancel()
+		return <-done
+	})
 	t.Cleanup(func() {
 		if err := stop(); err != nil {
 			t.Error("Run:", err)
 		}
 	})
-	if err := s.WaitReady(ctx); err != nil {
-		t.Fatal(err)
-	}
-	return s, stop
+	return stop
 }
 
 // apply applies one op, which must not be refused.
@@ -234,4 +238,13 @@ func testLog() *slog.Logger {
 		return slog.New(slog.DiscardHandler)
 	}
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func waitFor(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("no ", what)
+		}
+	}
 }
