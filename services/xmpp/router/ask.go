@@ -10,9 +10,7 @@ import (
 	"slices"
 	"sync"
 
-	"parley/services/problem"
 	"parley/services/xmpp/authenticator"
-	"parley/services/xmpp/jid"
 	"parley/services/xmpp/link"
 	"parley/services/xmpp/stanza"
 	"parley/services/xmpp/store"
@@ -177,29 +175,4 @@ func (r *Router) noteOffer(s *session, e *stanza.Element, key string) {
 		r.remember(s)
 	}
 	r.reply(s, stanza.Result(e).Add(authenticator.Offers(len(r.offers()))))
-}
-
-// people plans accounts for those who exist elsewhere and have none yet.
-func (p *planned) people(names []string) {
-	var o store.AccountImport
-	for _, name := range names {
-		local, err := jid.Local(name)
-		if err == nil && local == name && name != "" && !p.r.store.Account(name) {
-			o.Accounts = append(o.Accounts, store.AccountAdd{Name: name, Verifiers: []byte(store.Elsewhere)})
-		}
-	}
-	r, s, e := p.r, p.s, p.e
-	if len(o.Accounts) == 0 {
-		p.then(func([]store.Result) { r.reply(s, stanza.Result(e)) })
-		return
-	}
-	p.then(func(rs []store.Result) {
-		if err := rs[0].Err; err != nil {
-			// Somebody of them has just got an account by other means.
-			r.log.Warn("accounts not made", "component", s.jid.String(), "err", problem.Text(err))
-			r.reply(s, stanza.ErrorReply(e, stanza.Conflict, ""))
-			return
-		}
-		r.reply(s, stanza.Result(e))
-	}, &o)
 }

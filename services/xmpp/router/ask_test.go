@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,7 +13,6 @@ import (
 
 	"parley/services/xmpp/authenticator"
 	"parley/services/xmpp/stanza"
-	"parley/services/xmpp/store"
 )
 
 func newOffer(t testing.TB) (key, offer string) {
@@ -184,55 +182,4 @@ func TestAsk(t *testing.T) {
 			t.Errorf("Ask = %v, %v; want %v", r.e, r.err, ErrUnanswered)
 		}
 	})
-}
-
-func TestPeople(t *testing.T) {
-	w := newWorld(t, "ada")
-	cb1 := w.component("cb1")
-	tell := func(names ...string) string {
-		var b strings.Builder
-		for _, e := range authenticator.People(names) {
-			b.Write(e.Append(nil, stanza.NSClient))
-		}
-		return cb1.says(b.String())
-	}
-	elsewhere := func() (names []string) {
-		as, err := w.store.Accounts()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, a := range as {
-			if a.Elsewhere {
-				names = append(names, a.Name)
-			}
-		}
-		return names
-	}
-	for _, tt := range []struct {
-		name  string
-		names []string
-		want  []string
-	}{
-		{"new ones, one of them with an account", []string{"ada", "bob", "cyd"}, []string{"bob", "cyd"}},
-		{"again, and one more", []string{"bob", "dan"}, []string{"bob", "cyd", "dan"}},
-		{"nobody new", []string{"bob"}, []string{"bob", "cyd", "dan"}},
-		{"names that no account can have", []string{"a b", "BOB", "x@y"}, []string{"bob", "cyd", "dan"}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := tell(tt.names...); !strings.HasPrefix(got, "<iq type='result'") {
-				t.Errorf("answer = %s; want a result", got)
-			}
-			if got := elsewhere(); !slices.Equal(got, tt.want) {
-				t.Errorf("accounts elsewhere = %v; want %v", got, tt.want)
-			}
-		})
-	}
-	if n := w.store.Elsewhere(); n != 3 {
-		t.Errorf("Elsewhere() = %d; want 3", n)
-	}
-	mustApply(t, w.store, &store.AccountSet{Name: "bob", Verifiers: []byte("own")})
-	mustApply(t, w.store, &store.AccountDel{Name: "cyd", Domain: domain})
-	if n := w.store.Elsewhere(); n != 1 {
-		t.Errorf("Elsewhere() = %d after one got a password and one was deleted; want 1", n)
-	}
 }

@@ -39,7 +39,7 @@ func (r *Router) attach(st link.Session, e link.Edge) {
 // objection says why a session cannot be attached; s is what is known of it.
 // Of two sessions of a component the one that stays has what the other has
 // left: left is for the one that is attached.
-func (r *Router) objection(s *session, st *link.Session) (condition string, left [][]byte) {
+func (r *Router) objection(s *session, st *link.Session) (condition string, left []link.Delivery) {
 	for i, d := range st.Queue {
 		if d.N > st.Last || i > 0 && d.N <= st.Queue[i-1].N {
 			return "internal-server-error", nil
@@ -65,7 +65,7 @@ func (r *Router) objection(s *session, st *link.Session) (condition string, left
 	// a connection is, or the later.
 	if other != nil && (other.opened || !other.detached && st.Detached) {
 		if st.Kind == link.Component {
-			r.bequeath(unsent(st.Queue), other)
+			r.bequeath(st.Queue, other)
 		}
 		return "conflict", nil
 	}
@@ -169,7 +169,7 @@ func (r *Router) attachAgain(s *session, st *link.Session, m memo, e link.Edge) 
 		}
 	}
 	for _, d := range after {
-		r.send(s, 0, d.Bytes)
+		r.send(s, link.Delivery{Cause: d.Cause, Bytes: d.Bytes})
 	}
 	if !s.orphan {
 		r.found(s)
@@ -194,6 +194,7 @@ func (s *session) restore(m memo) {
 // user's resources has them.
 func (r *Router) fill(s *session, st *link.Session) {
 	s.queue = queue{last: st.Last}
+	s.learn(st.Queue)
 	stored := map[link.Item]bool{}
 	if s.user != nil {
 		stored = r.stored(s.user, st.Queue)

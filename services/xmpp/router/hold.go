@@ -25,37 +25,34 @@ func (s *session) takes(n int) bool {
 	return !s.detached || len(s.deliveries()) < maxHeld && s.size+n <= maxHeldBytes
 }
 
-// unsent takes from a component's session what its peer is not known to have.
-func (s *session) unsent() [][]byte {
-	left := unsent(s.deliveries())
+// unsent takes from a component's session what its peer is not known to have,
+// and with it, without bytes, what it is known to have had.
+func (s *session) unsent() []link.Delivery {
+	left := append(s.learned(), s.deliveries()...)
 	s.queue = queue{last: s.last}
 	return left
 }
 
-// unsent are the stanzas of deliveries. Those that a relay knows to be
-// delivered have no bytes any more.
-func unsent(ds []link.Delivery) (left [][]byte) {
-	for _, d := range ds {
-		if len(d.Bytes) > 0 {
-			left = append(left, d.Bytes)
-		}
-	}
-	return left
-}
-
-// bequeath gives a component's session what another has left.
-func (r *Router) bequeath(left [][]byte, s *session) {
-	for _, b := range left {
-		if s.takes(len(b)) {
-			r.send(s, 0, b)
-		} else {
-			r.bounce(s.jid.Domain(), b)
+// bequeath gives a component's session what another has left. What a relay
+// knows to be delivered has no bytes any more.
+func (r *Router) bequeath(left []link.Delivery, s *session) {
+	s.learn(left)
+	for _, d := range left {
+		switch {
+		case len(d.Bytes) == 0:
+		case s.takes(len(d.Bytes)):
+			r.send(s, link.Delivery{Cause: d.Cause, Bytes: d.Bytes})
+		default:
+			r.bounce(s.jid.Domain(), d.Bytes)
 		}
 	}
 }
 
 // bounce answers a stanza that a component does not get.
 func (r *Router) bounce(domain string, b []byte) {
+	if len(b) == 0 {
+		return
+	}
 	e, err := stream.ParseStanza(b)
 	if err != nil {
 		r.log.Error("stanza not readable", "to", domain, "err", err)

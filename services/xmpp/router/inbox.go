@@ -76,7 +76,7 @@ func (r *Router) hand(s *session, item link.Item, b []byte) {
 	s.inflight++
 	s.bytes += len(b)
 	s.cursor = max(s.cursor, item)
-	r.send(s, item, b)
+	r.send(s, link.Delivery{Item: item, Bytes: b})
 }
 
 // offer delivers a new item, or leaves it to be read from the store.

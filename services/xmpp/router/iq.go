@@ -56,7 +56,7 @@ func (p *planned) iq() {
 		p.then(func([]store.Result) {
 			if u := r.userOf(to.Local()); u != nil {
 				if at := u.resource(to.Resource()); at != nil {
-					r.deliver(at, e)
+					r.once(at, wire(e))
 					return
 				}
 			}

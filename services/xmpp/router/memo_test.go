@@ -2,10 +2,13 @@ package router
 
 import (
 	"bytes"
+	"slices"
 	"testing"
+	"testing/synctest"
 
 	"parley/services/xmpp/authenticator"
 	"parley/services/xmpp/jid"
+	"parley/services/xmpp/link"
 	"parley/services/xmpp/stanza"
 )
 
@@ -70,4 +73,72 @@ func FuzzMemo(f *testing.F) {
 			t.Fatalf("decodeMemo of its own encoding = %+v, %v; want %+v", again, err, m)
 		}
 	})
+}
+
+// A relay that comes back with an older memo, as the link broke before the
+// newer came, does not undo what its session has said since.
+func TestOlderMemo(t *testing.T) {
+	inMemory(t, newMemory("ada", "bob"), func(t *testing.T, w *world) {
+		w.r.Settled()
+		s := attached("ada@example.com/a", memo{})
+		w.attach(s).send("<presence/>")
+		bob := w.attach(attached("bob@example.com/b", memo{}))
+		back := w.attach(s)
+		back.send("<presence/>")
+		bob.send("<message to='ada@example.com' id='1'/>")
+		if got := ids(back.now()); !slices.Equal(got, []string{"1"}) || back.over() != "" {
+			t.Errorf("ada got %v, ended %q; want 1", got, back.ended)
+		}
+	})
+}
+
+// Whoever attaches the session to another leader after a Confirm has what the
+// stanza changed.
+func TestMemoComesBeforeConfirm(t *testing.T) {
+	m := newMemory("ada", "bob")
+	inMemory(t, m, func(t *testing.T, w *world) {
+		w.r.Settled()
+		e := &recorder{}
+		ref := newRef()
+		j, _ := jid.New("ada", domain, "")
+		if _, err := w.r.Open(t.Context(), link.Open{Ref: ref, JID: j, Resource: "a"}, e); err != nil {
+			t.Fatal(err)
+		}
+		for i, tt := range []struct {
+			xml  string
+			want func(memo) bool
+		}{
+			{"<presence><priority>3</priority></presence>", func(m memo) bool { return m.presence != nil }},
+			{"<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>", func(m memo) bool { return m.interested }},
+			{"<presence to='bob@example.com/x'/>", func(m memo) bool { return len(m.directed) == 1 }},
+			{"<presence type='unavailable' to='bob@example.com/x'/>", func(m memo) bool { return len(m.directed) == 0 }},
+			{"<presence type='unavailable'/>", func(m memo) bool { return m.presence == nil && m.interested }},
+		} {
+			w.r.Send(ref, uint64(i+1), parse(t, tt.xml))
+			synctest.Wait()
+			if n := len(e.calls); n < 2 || e.calls[n-1] != "confirm" || e.calls[n-2] != "memo" {
+				t.Errorf("%s: calls %v; want memo and confirm last", tt.xml, e.calls)
+			}
+			if m, err := decodeMemo(e.memo); err != nil || !tt.want(m) {
+				t.Errorf("%s: memo %+v, %v", tt.xml, m, err)
+			}
+			e.calls = nil
+		}
+	})
+}
+
+// recorder is an edge that notes the calls.
+type recorder struct {
+	calls []string
+	memo  []byte
+}
+
+func (e *recorder) Deliver(link.Ref, link.Delivery) { e.calls = append(e.calls, "deliver") }
+
+func (e *recorder) Confirm(link.Ref, uint64) { e.calls = append(e.calls, "confirm") }
+
+func (e *recorder) End(link.Ref, string) { e.calls = append(e.calls, "end") }
+
+func (e *recorder) Memo(_ link.Ref, memo []byte) {
+	e.calls, e.memo = append(e.calls, "memo"), memo
 }

@@ -87,6 +87,11 @@ func (m *memory) Account(name string) bool {
 	return m.accounts[name]
 }
 
+func (m *memory) MayLogIn(name string) bool { return m.Account(name) }
+
+// News is nothing: who is elsewhere is for the real store.
+func (m *memory) News(store.Listing) (*store.AccountsListed, error) { return nil, nil }
+
 func (m *memory) CallBridge(name string) (store.CallBridge, bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -138,7 +138,7 @@ func (r *Router) passing(s *session, e *stanza.Element, account, resource, kind 
 	u := r.userOf(account)
 	if u != nil && resource != "" {
 		if at := u.resource(resource); at != nil {
-			r.deliver(at, e)
+			r.once(at, wire(e))
 			return
 		}
 	}
@@ -150,7 +150,7 @@ func (r *Router) passing(s *session, e *stanza.Element, account, resource, kind 
 			b := wire(e)
 			for _, t := range u.sessions {
 				if t.presence != nil && t.priority >= 0 {
-					r.send(t, 0, b)
+					r.once(t, b)
 				}
 			}
 		}
@@ -160,7 +160,7 @@ func (r *Router) passing(s *session, e *stanza.Element, account, resource, kind 
 			if top := u.top(); len(top) > 0 {
 				b := wire(e)
 				for _, t := range top {
-					r.send(t, 0, b)
+					r.once(t, b)
 				}
 				return
 			}
@@ -177,7 +177,7 @@ func (r *Router) passing(s *session, e *stanza.Element, account, resource, kind 
 func (r *Router) elsewhere(s *session, e *stanza.Element, domain string) {
 	if c := r.components[domain]; c != nil {
 		if b := wire(e); c.takes(len(b)) {
-			r.send(c, 0, b)
+			r.once(c, b)
 			return
 		}
 	}

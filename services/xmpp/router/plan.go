@@ -83,11 +83,13 @@ func (p *planned) thenAlone(f func([]store.Result), ops ...store.Op) {
 func (p *planned) job(f func([]store.Result)) func([]store.Result) {
 	s, seq, r, e := p.s, p.seq, p.r, p.e
 	return func(rs []store.Result) {
+		r.running = running{s.ref.ID, seq, e}
 		if len(rs) > 0 && errors.Is(rs[0].Err, errHeld) {
 			r.reply(s, stanza.ErrorReply(e, stanza.ResourceConstraint, "the server cannot keep this at the moment"))
 		} else {
 			f(rs)
 		}
+		r.running = running{}
 		r.mark(s, seq)
 	}
 }
@@ -97,10 +99,11 @@ func (p *planned) refuse(c stanza.Condition, text string) {
 	p.then(func([]store.Result) { p.r.reply(p.s, stanza.ErrorReply(p.e, c, text)) })
 }
 
-// reply sends an error or a result back; nil is nothing to send.
+// reply sends an error or a result back, of which there is one at most; nil is
+// nothing to send.
 func (r *Router) reply(s *session, e *stanza.Element) {
 	if e != nil && r.lives(s) {
-		r.deliver(s, e)
+		r.once(s, wire(e))
 	}
 }
 

@@ -216,7 +216,7 @@ func (r *Router) toContact(e *stanza.Element, contact string) {
 	b := wire(addressed(e, contact))
 	for _, s := range u.sessions {
 		if s.presence != nil {
-			r.send(s, 0, b)
+			r.send(s, link.Delivery{Bytes: b})
 		}
 	}
 }
@@ -308,17 +308,17 @@ func (r *Router) probe(s *session, e *stanza.Element, to jid.JID) {
 		return
 	}
 	from, err := jid.Parse(e.Attr("from"))
-	if err != nil || !r.store.Account(to.Local()) {
+	if err != nil || !r.lives(s) || !r.store.Account(to.Local()) {
 		return
 	}
 	if from.Bare() != to.Bare() && !r.allows(to.Local(), from.Bare()) {
-		r.reply(s, stanza.New(stanza.NSClient, "presence", "type", "unsubscribed", "from", to.Bare().String(), "to", from.Bare().String()))
+		r.deliver(s, stanza.New(stanza.NSClient, "presence", "type", "unsubscribed", "from", to.Bare().String(), "to", from.Bare().String()))
 		return
 	}
 	if u := r.userOf(to.Local()); u != nil {
 		for _, cs := range u.sessions {
 			if cs.presence != nil && (to.IsBare() || to == cs.jid) {
-				r.reply(s, addressed(cs.presence, from.String()))
+				r.deliver(s, addressed(cs.presence, from.String()))
 			}
 		}
 	}
@@ -363,7 +363,7 @@ func (r *Router) sendSubscription(e *stanza.Element, ef *store.Effect) {
 	b := wire(e)
 	for _, s := range u.sessions {
 		if s.presence != nil || s.interested && ef.Type != "subscribe" {
-			r.send(s, 0, b)
+			r.send(s, link.Delivery{Bytes: b})
 		}
 	}
 }

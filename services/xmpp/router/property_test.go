@@ -258,7 +258,7 @@ func (h *history) finish() {
 		}
 		r.send("<presence/>")
 		// Room is only where the store has removed what was acknowledged.
-		for begin := time.Now(); time.Since(begin) < 20*time.Second; h.observe() {
+		for begin := time.Now(); time.Since(begin) < time.Minute; h.observe() {
 			if n, err := h.w.store.Pending(account); n == 0 && err == nil {
 				break
 			}

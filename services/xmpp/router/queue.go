@@ -31,16 +31,16 @@ const (
 
 // late are stanzas for an orphan that are not kept, and have no numbers yet.
 type late struct {
-	list [][]byte
+	list []link.Delivery
 	size int
 }
 
-func (l *late) add(b []byte) {
-	l.list = append(l.list, b)
-	l.size += len(b)
+func (l *late) add(d link.Delivery) {
+	l.list = append(l.list, d)
+	l.size += len(d.Bytes)
 	for len(l.list) > maxLate || l.size > maxLateBytes {
-		l.size -= len(l.list[0])
-		l.list[0] = nil
+		l.size -= len(l.list[0].Bytes)
+		l.list[0] = link.Delivery{}
 		l.list = l.list[1:]
 	}
 }
@@ -84,27 +84,27 @@ func (q *queue) pop() link.Delivery {
 func wire(e *stanza.Element) []byte { return e.Append(nil, stanza.NSClient) }
 
 // deliver sends a stanza to one session.
-func (r *Router) deliver(s *session, e *stanza.Element) { r.send(s, 0, wire(e)) }
+func (r *Router) deliver(s *session, e *stanza.Element) { r.send(s, link.Delivery{Bytes: wire(e)}) }
 
 // send numbers a delivery, queues it, and hands it to the session's edge. A
 // session whose queue is full is ended at the end of the batch, when nobody is
 // in the middle of a loop over sessions.
 // What cannot be held for a component is dropped: who tells the sender asks
 // before.
-func (r *Router) send(s *session, item link.Item, b []byte) {
-	if s.kind == link.Component && !s.takes(len(b)) {
+func (r *Router) send(s *session, d link.Delivery) {
+	if s.kind == link.Component && !s.takes(len(d.Bytes)) {
 		return
 	}
 	if s.orphan {
-		s.late.add(b)
+		s.late.add(d)
 		return
 	}
-	if !s.overfull && !s.fits(len(b)) {
+	if !s.overfull && !s.fits(len(d.Bytes)) {
 		s.overfull = true
 		r.overfull = append(r.overfull, s)
 	}
 	s.last++
-	d := link.Delivery{N: s.last, Item: item, Bytes: b}
+	d.N = s.last
 	s.queue.add(d)
 	if s.edge != nil && !s.overfull {
 		s.edge.Deliver(s.ref, d)
@@ -115,8 +115,8 @@ func (r *Router) send(s *session, item link.Item, b []byte) {
 func (r *Router) found(s *session) {
 	waited := s.late.list
 	s.orphan, s.late = false, late{}
-	for _, b := range waited {
-		r.send(s, 0, b)
+	for _, d := range waited {
+		r.send(s, d)
 	}
 	if s.behind && s.room() {
 		r.hungry[s] = struct{}{}

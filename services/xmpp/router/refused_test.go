@@ -127,7 +127,7 @@ func (f *faulty) waitApplies(n int) {
 	f.mu.Lock()
 	f.applies = 0
 	f.mu.Unlock()
-	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < time.Minute; time.Sleep(time.Millisecond) {
 		f.mu.Lock()
 		got := f.applies
 		f.mu.Unlock()

@@ -19,6 +19,8 @@ type Connected struct {
 	Resources map[string][]string
 	// Components are the names of connected Call Bridges, ordered.
 	Components []string
+	// Authenticators are those of them that check passwords.
+	Authenticators []string
 }
 
 // Connected returns who is connected.
@@ -50,29 +52,30 @@ func (r *Router) connected(c *Connected) {
 		name, _ := r.componentName(domain)
 		c.Components = append(c.Components, name)
 	}
+	for _, o := range r.offers() {
+		c.Authenticators = append(c.Authenticators, o.Name)
+	}
 }
 
 // DeleteAccount removes an account, tells its contacts and ends its sessions.
 func (r *Router) DeleteAccount(ctx context.Context, name string) error {
 	return r.do(ctx, &store.AccountDel{Name: name, Domain: r.domain}, func(res store.Result) {
 		r.effects(res.Effects, nil)
-		if u := r.users[name]; u != nil {
-			for _, s := range slices.Clone(u.sessions) {
-				r.end(s, "not-authorized")
-			}
-		}
+		r.endAccount(name)
 	})
 }
 
 // EndAccount ends the sessions of an account, as after a new password.
 func (r *Router) EndAccount(ctx context.Context, name string) error {
-	return r.do(ctx, nil, func(store.Result) {
-		if u := r.users[name]; u != nil {
-			for _, s := range slices.Clone(u.sessions) {
-				r.end(s, "not-authorized")
-			}
+	return r.do(ctx, nil, func(store.Result) { r.endAccount(name) })
+}
+
+func (r *Router) endAccount(name string) {
+	if u := r.users[name]; u != nil {
+		for _, s := range slices.Clone(u.sessions) {
+			r.end(s, "not-authorized")
 		}
-	})
+	}
 }
 
 // DeleteCallBridge removes a Call Bridge and ends its session.

@@ -65,6 +65,8 @@ type session struct {
 
 	// seen is the last stanza that was planned, seq the last that is done.
 	seen, seq uint64
+	// earlier is what came of which stanzas under the leader before.
+	earlier map[link.Cause]struct{}
 	// numbered: the store may keep a number of it.
 	numbered bool
 	// held: stanzas of it wait until the router has settled.
@@ -157,7 +159,7 @@ func (r *Router) open(q *request[jid.JID]) {
 	defer close(q.done)
 	o := q.open
 	s := &session{ref: o.Ref, kind: o.Kind, jid: o.JID, edge: q.edge, opened: true, directed: map[jid.JID]struct{}{}}
-	var left [][]byte
+	var left []link.Delivery
 	if r.sessions[o.Ref.ID] != nil {
 		q.err = &link.Refusal{Condition: stanza.Conflict}
 	} else if o.Kind == link.Component {
@@ -175,7 +177,7 @@ func (r *Router) open(q *request[jid.JID]) {
 
 // openComponent binds a component; left is what an older connection of it has
 // not got.
-func (r *Router) openComponent(s *session) (left [][]byte, err error) {
+func (r *Router) openComponent(s *session) (left []link.Delivery, err error) {
 	name, ok := r.componentName(s.jid.Domain())
 	if !ok || s.jid.Local() != "" {
 		return nil, &link.Refusal{Condition: stanza.NotAuthorized}
@@ -196,7 +198,7 @@ func (r *Router) openComponent(s *session) (left [][]byte, err error) {
 
 func (r *Router) openClient(s *session, resource string) error {
 	name := s.jid.Local()
-	if s.jid.Domain() != r.domain || !r.store.Account(name) {
+	if s.jid.Domain() != r.domain || !r.store.MayLogIn(name) {
 		return &link.Refusal{Condition: stanza.NotAuthorized}
 	}
 	if resource == "" {
@@ -230,10 +232,10 @@ func (r *Router) join(s *session) {
 }
 
 // mayBe says whether there may be a session of that address: the account or
-// Call Bridge is there. Where the store cannot say, there may be.
+// Call Bridge is there, and the account's user has not left. Where the store cannot say, there may be.
 func (r *Router) mayBe(kind link.Kind, j jid.JID) bool {
 	if kind == link.Client {
-		return j.Domain() == r.domain && j.Local() != "" && j.Resource() != "" && r.store.Account(j.Local())
+		return j.Domain() == r.domain && j.Local() != "" && j.Resource() != "" && r.store.MayLogIn(j.Local())
 	}
 	name, ok := r.componentName(j.Domain())
 	if !ok || j != j.Bare() || j.Local() != "" {
@@ -272,8 +274,8 @@ func (r *Router) leave(s *session) {
 		if r.components[s.jid.Domain()] == s {
 			delete(r.components, s.jid.Domain())
 		}
-		for _, b := range s.unsent() {
-			r.bounce(s.jid.Domain(), b)
+		for _, d := range s.unsent() {
+			r.bounce(s.jid.Domain(), d.Bytes)
 		}
 		return
 	}

@@ -143,7 +143,7 @@ func TestSlowSessionIsFedFromTheInbox(t *testing.T) {
 		bob.ack()
 		if len(lines) == 0 {
 			// Room is only where the store has removed them.
-			if time.Since(begin) > 20*time.Second {
+			if time.Since(begin) > time.Minute {
 				t.Fatalf("no more after %d of %d", len(got), n)
 			}
 			time.Sleep(time.Millisecond)
@@ -175,7 +175,7 @@ func TestNothingOvertakesTheInbox(t *testing.T) {
 	close(free)
 	want := []string{fmt.Sprint(windowItems), fmt.Sprint(windowItems + 1), fmt.Sprint(windowItems + 2), "last"}
 	var got []string
-	for begin := time.Now(); len(got) < len(want) && time.Since(begin) < 20*time.Second; time.Sleep(time.Millisecond) {
+	for begin := time.Now(); len(got) < len(want) && time.Since(begin) < time.Minute; time.Sleep(time.Millisecond) {
 		got = append(got, ids(bob.take())...)
 	}
 	if !slices.Equal(got, want) {

@@ -274,7 +274,7 @@ func (p *peer) confirms() uint64 {
 // pending waits until an account's inbox holds n messages.
 func (w *world) pending(account string, n int) {
 	w.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(2 * time.Millisecond) {
 		got, err := w.store.Pending(account)
 		if err != nil {
 			w.t.Fatal(err)
