@@ -48,6 +48,13 @@ type chief struct {
 	lost     int
 }
 
+// losses counts the calls of Lost.
+func (c *chief) losses() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lost
+}
+
 type post struct {
 	link.Session
 	edge link.Edge

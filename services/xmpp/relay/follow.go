@@ -12,7 +12,7 @@ import (
 )
 
 // version of the frames.
-const version = 1
+const version = 2
 
 // errRetry is a leader's answer that it is not the one, or not yet.
 var errRetry = errors.New("not the leader")

@@ -33,10 +33,7 @@ func TestLeaderDies(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, 3)
-				w.elect("a")
-				ada, bob, eve := w.client("ada", "a"), w.client("bob", "b"), w.client("eve", "c")
-				w.attached("b", "c")
+				w, ada, bob, eve := trio(t)
 				w.synced("a")
 				chat(5, ada, bob, eve)
 				time.Sleep(time.Millisecond)
@@ -69,10 +66,7 @@ func TestLeaderDies(t *testing.T) {
 
 func TestFrozenLeaderReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 3)
-		w.elect("a")
-		ada, bob, eve := w.client("ada", "a"), w.client("bob", "b"), w.client("eve", "c")
-		w.attached("b", "c")
+		w, ada, bob, eve := trio(t)
 		w.synced("a")
 		chat(5, ada, bob, eve)
 		w.done(ada, bob, eve)
@@ -102,19 +96,11 @@ func TestFrozenLeaderReturns(t *testing.T) {
 
 func TestFollowerDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 3)
-		w.elect("a")
-		ada, bob, eve := w.client("ada", "a"), w.client("bob", "b"), w.client("eve", "c")
-		w.attached("b", "c")
+		w, ada, bob, eve := trio(t)
 		chat(5, ada, bob, eve)
 		w.node("b").kill()
 		chat(5, ada, bob, eve)
-		w.wait("loss of b", func() bool {
-			c := w.node("a").chief
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			return c.lost == 1
-		})
+		w.wait("loss of b", func() bool { return w.node("a").chief.losses() == 1 })
 		if err := bob.resume("a"); err != nil {
 			t.Fatalf("bob resumes: %v", err)
 		}
@@ -149,18 +135,10 @@ func TestKept(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, 3)
-				w.elect("a")
-				ada, bob, eve := w.client("ada", "a"), w.client("bob", "b"), w.client("eve", "c")
-				w.attached("b", "c")
+				w, ada, bob, eve := trio(t)
 				chat(5, ada, bob, eve)
 				w.node("b").kill()
-				w.wait("loss of b", func() bool {
-					c := w.node("a").chief
-					c.mu.Lock()
-					defer c.mu.Unlock()
-					return c.lost == 1
-				})
+				w.wait("loss of b", func() bool { return w.node("a").chief.losses() == 1 })
 				for range 5 {
 					eve.send("bob")
 				}
@@ -379,12 +357,9 @@ func TestFollowerThatDoesNotRead(t *testing.T) {
 				}
 				ada.mu.Unlock()
 				time.Sleep(tt.after)
-				c := w.node("a").chief
-				c.mu.Lock()
-				if c.lost != 1 {
-					t.Errorf("Lost was called %d times; want 1", c.lost)
+				if n := w.node("a").chief.losses(); n != 1 {
+					t.Errorf("Lost was called %d times; want 1", n)
 				}
-				c.mu.Unlock()
 				w.node("b").gate.thaw()
 				w.done(ada, bob)
 			})

@@ -60,6 +60,7 @@ type message struct {
 	// n is the number of a stanza, delivery, question or term, m another.
 	n, m    uint64
 	item    link.Item
+	cause   link.Cause
 	bytes   []byte
 	text    string
 	jid     jid.JID
@@ -73,14 +74,14 @@ type message struct {
 }
 
 // fields says what a kind's message consists of, in the order in which it is
-// written: r ref, n n, m m, i item, b bytes, t text, j jid, s session, e
+// written: r ref, n n, m m, i item, c cause, b bytes, t text, j jid, s session, e
 // enable, w what, f fault.
 var fields = [...]string{
 	kHello: "nmt", kWelcome: "nm", kRetry: "t",
 	kAttach: "snm", kAttachEnd: "", kOpen: "nrwjt", kResume: "nrjm", kCancel: "n",
 	kEnable: "re", kSend: "rnb", kDelivered: "rn", kDetach: "r", kClose: "r",
 	kOpened: "nrjft", kResumed: "nsft", kPassed: "n",
-	kDeliver: "rnib", kConfirm: "rn", kMemo: "rb", kEnd: "rt", kDrop: "r", kRevive: "r", kKeep: "s",
+	kDeliver: "rnicb", kConfirm: "rn", kMemo: "rb", kEnd: "rt", kDrop: "r", kRevive: "r", kKeep: "s",
 	kMirrorBegin: "n", kMirrorWhole: "", kMirrorDrop: "", kMirrorBeat: "n", kMirrorAck: "nm",
 }
 
@@ -123,11 +124,11 @@ func (f fault) err(text string) error {
 }
 
 func deliverMessage(ref link.Ref, d link.Delivery) message {
-	return message{kind: kDeliver, ref: ref, n: d.N, item: d.Item, bytes: d.Bytes}
+	return message{kind: kDeliver, ref: ref, n: d.N, item: d.Item, cause: d.Cause, bytes: d.Bytes}
 }
 
 func (m *message) delivery() link.Delivery {
-	return link.Delivery{N: m.n, Item: m.item, Bytes: m.bytes}
+	return link.Delivery{N: m.n, Item: m.item, Cause: m.cause, Bytes: m.bytes}
 }
 
 func (m *message) open() link.Open {

@@ -15,14 +15,16 @@ import (
 // TestAnyChanges has clients write to each other while leaders die, freeze,
 // come back and change, connections break, and clients come and go. The chief
 // checks the numbers, the clients that nothing is lost, doubled or out of order.
-func TestAnyChanges(t *testing.T) {
-	seeds := 30
+func TestAnyChanges(t *testing.T) { eachSeed(t, 30, 7, anyChanges) }
+
+// eachSeed runs f for so many histories, for some of them in a short test.
+func eachSeed(t *testing.T, seeds int, key uint64, f func(*testing.T, *rand.Rand)) {
 	if testing.Short() {
 		seeds = 10
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { anyChanges(t, rand.New(rand.NewPCG(uint64(seed), 7))) })
+			synctest.Test(t, func(t *testing.T) { f(t, rand.New(rand.NewPCG(uint64(seed), key))) })
 		})
 	}
 }
@@ -162,17 +164,7 @@ func anyChanges(t *testing.T, rnd *rand.Rand) {
 
 // TestComingWhileLeadersChange has clients come, and come again elsewhere,
 // while leaders change and connections break.
-func TestComingWhileLeadersChange(t *testing.T) {
-	seeds := 20
-	if testing.Short() {
-		seeds = 10
-	}
-	for seed := range seeds {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { comings(t, rand.New(rand.NewPCG(uint64(seed), 8))) })
-		})
-	}
-}
+func TestComingWhileLeadersChange(t *testing.T) { eachSeed(t, 20, 8, comings) }
 
 func comings(t *testing.T, rnd *rand.Rand) {
 	w := newWorld(t, 3)

@@ -27,13 +27,17 @@ func TestSingleNode(t *testing.T) {
 		if clients, components := w.node("a").relay.Sessions(); clients != 2 || len(components) != 0 {
 			t.Errorf("Sessions() = %d, %v; want 2, 0", clients, components)
 		}
-		n := w.node("a")
-		if _, err := n.relay.Open(t.Context(), link.Open{Ref: link.Ref{ID: link.SessionID{9}}, JID: mustJID("x@x"), Resource: "refused"}, n); err == nil {
-			t.Error("Open of a resource that is refused = nil")
-		} else if r, ok := errors.AsType[*link.Refusal](err); !ok || r.Condition != stanza.Conflict {
-			t.Errorf("Open of a resource that is refused = %v", err)
-		}
+		w.node("a").refuses(t)
 	})
+}
+
+// refuses checks that the leader's refusal of a session comes to the edge.
+func (n *node) refuses(t *testing.T) {
+	t.Helper()
+	_, err := n.relay.Open(t.Context(), link.Open{Ref: link.Ref{ID: link.SessionID{9}}, JID: mustJID("x@x"), Resource: "refused"}, n)
+	if r, ok := errors.AsType[*link.Refusal](err); !ok || r.Condition != stanza.Conflict {
+		t.Errorf("Open of a resource that is refused = %v; want %s", err, stanza.Conflict)
+	}
 }
 
 func TestRemoteLeader(t *testing.T) {
@@ -52,11 +56,7 @@ func TestRemoteLeader(t *testing.T) {
 		if _, err := n.relay.Resume(t.Context(), link.Resume{ID: link.SessionID{9}}, n); err != link.ErrNoSession {
 			t.Errorf("Resume of no session = %v; want %v", err, link.ErrNoSession)
 		}
-		if _, err := n.relay.Open(t.Context(), link.Open{Ref: link.Ref{ID: link.SessionID{9}}, JID: mustJID("x@x"), Resource: "refused"}, n); err == nil {
-			t.Error("Open of a resource that is refused = nil")
-		} else if r, ok := errors.AsType[*link.Refusal](err); !ok || r.Condition != stanza.Conflict {
-			t.Errorf("Open of a resource that is refused = %v", err)
-		}
+		n.refuses(t)
 	})
 }
 

@@ -39,6 +39,8 @@ func appendFrame(b []byte, m *message) []byte {
 			b = binary.AppendUvarint(b, m.m)
 		case 'i':
 			b = binary.AppendUvarint(b, uint64(m.item))
+		case 'c':
+			b = appendCause(b, m.cause)
 		case 'b':
 			b = appendBytes(b, m.bytes)
 		case 't':
@@ -67,6 +69,16 @@ func appendBytes[T string | []byte](b []byte, s T) []byte {
 func appendRef(b []byte, ref link.Ref) []byte {
 	b = append(b, ref.ID[:]...)
 	return binary.AppendUvarint(b, uint64(ref.Epoch))
+}
+
+// appendCause writes the number first: without one there is no more.
+func appendCause(b []byte, c link.Cause) []byte {
+	b = binary.AppendUvarint(b, c.Seq)
+	if c.Seq == 0 {
+		return b
+	}
+	b = append(b, c.ID[:]...)
+	return binary.BigEndian.AppendUint32(b, c.Sum)
 }
 
 func appendEnable(b []byte, e link.Enable) []byte {
@@ -111,6 +123,7 @@ func appendSession(b []byte, s *link.Session) []byte {
 		d := &s.Queue[i]
 		b = binary.AppendUvarint(b, d.N)
 		b = binary.AppendUvarint(b, uint64(d.Item))
+		b = appendCause(b, d.Cause)
 		b = appendBytes(b, d.Bytes)
 	}
 	return b
@@ -138,6 +151,8 @@ func decodeFrame(b []byte) (message, error) {
 			m.m = d.uvarint()
 		case 'i':
 			m.item = link.Item(d.uvarint())
+		case 'c':
+			m.cause = d.cause()
 		case 'b':
 			m.bytes = d.copied()
 		case 't':
@@ -221,6 +236,17 @@ func (d *decoder) ref() (ref link.Ref) {
 	return ref
 }
 
+func (d *decoder) cause() (c link.Cause) {
+	if c.Seq = d.uvarint(); c.Seq == 0 {
+		return link.Cause{}
+	}
+	copy(c.ID[:], d.take(uint64(len(c.ID))))
+	if b := d.take(4); !d.bad {
+		c.Sum = binary.BigEndian.Uint32(b)
+	}
+	return c
+}
+
 // jid of any sender was prepared there; it is prepared again, as no JID is
 // made otherwise.
 func (d *decoder) jid() jid.JID {
@@ -263,8 +289,8 @@ func (d *decoder) session() *link.Session {
 		s.Memo = append([]byte{}, d.bytes()...)
 	}
 	n := d.uvarint()
-	// A delivery takes three bytes at least.
-	if n > uint64(len(d.b)/3) {
+	// A delivery takes four bytes at least.
+	if n > uint64(len(d.b)/4) {
 		d.fail()
 	}
 	if d.bad {
@@ -274,7 +300,7 @@ func (d *decoder) session() *link.Session {
 		s.Queue = make([]link.Delivery, n)
 	}
 	for i := range s.Queue {
-		s.Queue[i] = link.Delivery{N: d.uvarint(), Item: link.Item(d.uvarint()), Bytes: d.copied()}
+		s.Queue[i] = link.Delivery{N: d.uvarint(), Item: link.Item(d.uvarint()), Cause: d.cause(), Bytes: d.copied()}
 	}
 	if d.bad {
 		return nil

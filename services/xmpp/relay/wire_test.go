@@ -27,10 +27,11 @@ var compareJIDs = cmp.Comparer(func(a, b jid.JID) bool { return a == b })
 // samples has each kind with all its fields.
 func samples() []message {
 	ref := link.Ref{ID: link.SessionID{1, 2, 3}, Epoch: 300}
+	cause := link.Cause{ID: ref.ID, Seq: 6, Sum: 1<<32 - 1}
 	session := &link.Session{
 		Ref: ref, Kind: link.Client, JID: mustJID("ada@example.com/Balcony 1"), Enabled: true,
-		Enable: link.Enable{In: 1, Out: 2, Keep: 5 * time.Minute}, Confirmed: 7, Last: 9,
-		Queue: []link.Delivery{{N: 8}, {N: 9, Item: 4, Bytes: []byte("<message/>")}},
+		Enable: link.Enable{In: 1, Out: 2, Keep: 5 * time.Minute}, Confirmed: 7, Last: 10,
+		Queue: []link.Delivery{{N: 8}, {N: 9, Item: 4, Bytes: []byte("<message/>")}, {N: 10, Cause: cause, Bytes: []byte("<iq/>")}},
 		Memo:  []byte{}, Detached: true,
 	}
 	component := &link.Session{Ref: ref, Kind: link.Component, JID: mustJID("bridge.example.com")}
@@ -43,7 +44,8 @@ func samples() []message {
 		{kind: kDelivered, ref: ref, n: 9}, {kind: kDetach, ref: ref}, {kind: kClose, ref: ref},
 		{kind: kOpened, n: 5, ref: ref, jid: session.JID}, {kind: kOpened, n: 5, ref: ref, fault: faultRefusal, text: "conflict"},
 		{kind: kResumed, n: 5, session: session}, {kind: kResumed, n: 5, fault: faultLink, text: string(link.ErrCount)},
-		{kind: kPassed, n: 100}, {kind: kDeliver, ref: ref, n: 10, item: 11, bytes: []byte("<presence/>")},
+		{kind: kPassed, n: 100}, {kind: kDeliver, ref: ref, n: 10, item: 11, bytes: []byte("<message/>")},
+		{kind: kDeliver | mirrored, ref: ref, n: 10, cause: cause, bytes: []byte("<presence/>")},
 		{kind: kConfirm, ref: ref, n: 12}, {kind: kMemo | mirrored, ref: ref, bytes: []byte("memo")},
 		{kind: kEnd, ref: ref, text: "conflict"}, {kind: kDrop, ref: ref}, {kind: kRevive, ref: ref}, {kind: kKeep, session: session},
 		{kind: kMirrorBegin, n: 2}, {kind: kMirrorWhole}, {kind: kMirrorDrop}, {kind: kMirrorBeat, n: 1}, {kind: kMirrorAck, n: 2, m: 3},
