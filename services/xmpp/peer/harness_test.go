@@ -191,4 +191,15 @@ func await(t testing.TB, what string, f func() bool) {
 	}
 }
 
+// pings counts the connections, either way, that tell if the other node lives.
+// Spares come besides, when there is time.
+func (n *node) pings() (count int) {
+	for _, c := range n.open() {
+		if c.kind == "ping" {
+			count++
+		}
+	}
+	return count
+}
+
 func (n *node) reaches(id string) func() bool { return func() bool { return n.Peers()[id].Reachable } }

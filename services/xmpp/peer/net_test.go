@@ -40,7 +40,7 @@ func TestCall(t *testing.T) {
 	})
 	for _, tt := range []struct{ name, method, in, want, err string }{
 		{"answer", "greet", "Ada", "hello Ada of a", ""},
-		{"problem", "greet", "", "", `cluster-node members="x" node="a"`},
+		{"problem", "greet", "", "", "a is no member; the members are x"},
 		{"error", "greet", "crash", "", "disk on fire"},
 		{"unknown", "dance", "", "", "no such call"},
 		{"large", "greet", strings.Repeat("x", 1<<20), "hello " + strings.Repeat("x", 1<<20) + " of a", ""},

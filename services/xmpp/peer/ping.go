@@ -22,6 +22,10 @@ const (
 	// stuck is how long a silent connection is kept, in case it answers
 	// after all, as a frozen process's does.
 	stuck = 15 * time.Second
+	// promptly is within which a ping is answered that tells the clock: the
+	// offset may be wrong by half the round trip, and that of a frozen node,
+	// which answers when it goes on, is.
+	promptly = time.Second
 )
 
 // member is one node that is pinged. watch runs in one goroutine; the fields
@@ -201,7 +205,7 @@ func (w *watcher) dialed(d dialed) bool {
 	}
 	w.redial.Reset(time.Until(w.next))
 	if d.err == nil && d.peer.ID != w.id {
-		w.stranger(d.conn, d.peer.ID)
+		w.stranger(d.conn, d.peer)
 		d.abort()
 		return false
 	}
@@ -233,7 +237,7 @@ func (w *watcher) failed(err error) {
 	w.net.mu.Lock()
 	s := &w.state
 	s.Err = err
-	s.Stranger = ""
+	s.Stranger, s.StrangerCluster = "", ""
 	if gone && !s.Refused {
 		s.Refused = true
 		w.refusedAt = time.Now()
@@ -253,11 +257,11 @@ func (w *watcher) failed(err error) {
 }
 
 // stranger notes that another node has the member's address.
-func (w *watcher) stranger(c *conn, id string) {
-	err := fmt.Errorf("node %s answers at %s, not %s", id, c.addr, w.id)
+func (w *watcher) stranger(c *conn, h Hello) {
+	err := fmt.Errorf("node %s answers at %s, not %s", h.ID, c.addr, w.id)
 	w.net.mu.Lock()
-	if w.state.Stranger != id {
-		w.state.Stranger = id
+	if w.state.Stranger != h.ID || w.state.StrangerCluster != h.Cluster {
+		w.state.Stranger, w.state.StrangerCluster = h.ID, h.Cluster
 		w.net.announce()
 	}
 	w.state.Err = err
@@ -281,7 +285,7 @@ func (w *watcher) pong(p pong) {
 	delete(w.conns, p.conn)
 	p.abort()
 	if p.err == nil {
-		w.stranger(p.conn, p.hello.ID)
+		w.stranger(p.conn, p.hello)
 	} else {
 		w.log.Debug("connection to a member ended", "addr", p.addr, "err", p.err)
 		if closedByPeer(p.err) {
@@ -307,14 +311,17 @@ func (w *watcher) answered(p pong, timed bool) {
 	w.heard = now
 	changed := w.take(p.hello)
 	if timed {
-		s.RTT, s.Clock = p.rtt, p.clock
+		s.RTT = p.rtt
+		if p.rtt < promptly {
+			s.Clock = p.clock
+		}
 	}
 	if !s.Reachable {
 		s.Reachable, s.Since, changed = true, now, true
 		w.log.Info("a member is reachable", "addr", p.addr)
 	}
 	if s.Refused || s.Stranger != "" {
-		s.Refused, s.Stranger, changed = false, "", true
+		s.Refused, s.Stranger, s.StrangerCluster, changed = false, "", "", true
 	}
 	s.Err = nil
 	if changed {

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"parley/services/network/loopback"
 )
 
 // proxy is a TCP path that breaks on demand. What was cut is held back and
@@ -34,7 +36,7 @@ func newProxy(t *testing.T) *proxy {
 		p.cut[i] = make(chan struct{})
 		close(p.cut[i])
 	}
-	p.open("127.0.0.1:0")
+	p.open(loopback.Address().String() + ":5222")
 	t.Cleanup(func() {
 		p.refuse()
 		p.reset()

@@ -20,11 +20,12 @@ type State struct {
 	// Refused: a connection to it was closed and dialing again was refused, so
 	// its process is gone. It is false again when the member is heard of.
 	Refused bool
-	// RTT of the last ping, and how far the member's clock is ahead.
+	// RTT of the last ping, and how far the member's clock is ahead by the last
+	// that was answered promptly.
 	RTT, Clock time.Duration
 	// Stranger is the ID of another node that answers at the member's address,
-	// "" where none does.
-	Stranger string
+	// "" where none does, and StrangerCluster is what that one is a member of.
+	Stranger, StrangerCluster string
 	// Err is why it was not reached the last time, nil while reachable.
 	Err error
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -192,12 +193,15 @@ func names(c *x509.Certificate, domain string) bool {
 	return false
 }
 
+// namesOf are the names that c has, each of them once.
 func namesOf(c *x509.Certificate) string {
 	var all []string
-	if c.Subject.CommonName != "" {
-		all = append(all, c.Subject.CommonName)
+	for _, n := range append([]string{c.Subject.CommonName}, c.DNSNames...) {
+		if n != "" && !slices.ContainsFunc(all, func(have string) bool { return strings.EqualFold(have, n) }) {
+			all = append(all, n)
+		}
 	}
-	if all = append(all, c.DNSNames...); len(all) == 0 {
+	if len(all) == 0 {
 		return "nothing"
 	}
 	return short(strings.Join(all, ", "))

@@ -36,6 +36,7 @@ func TestTrustCheck(t *testing.T) {
 	named := ca.issue(spec{cn: "cb1.tptac9.com", dns: []string{"TPTAC9.com.", "cb1.tptac9.com"}})
 	byCN := ca.issue(spec{cn: testDomain, dns: []string{"cb1.tptac9.com"}, usage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
 	other := ca.issue(spec{cn: "mail.tptac9.com", dns: []string{"*.tptac9.com"}})
+	twice := ca.issue(spec{cn: "cb1.tptac9.com", dns: []string{"cb1.tptac9.com", "CB1.tptac9.com", "cb2.tptac9.com"}})
 	bySub := between.issue(spec{cn: testDomain})
 	expired := ca.issue(spec{cn: testDomain, before: old, after: old.AddDate(1, 0, 0)})
 	future := ca.issue(spec{cn: testDomain, before: in2050, after: in2050.AddDate(1, 0, 0)})
@@ -57,6 +58,8 @@ func TestTrustCheck(t *testing.T) {
 		{"CA, CN; for servers only", []*authority{ca}, []*authority{byCN}, ""},
 		{"CA, does not name the domain", []*authority{ca}, []*authority{other},
 			"certificate CN=mail.tptac9.com (SHA-256 …) is of an authority in the trust bundle, but names mail.tptac9.com, *.tptac9.com and not the XMPP domain tptac9.com; it would have to be in the bundle itself"},
+		{"CA, names a host more than once", []*authority{ca}, []*authority{twice},
+			"certificate CN=cb1.tptac9.com (SHA-256 …) is of an authority in the trust bundle, but names cb1.tptac9.com, cb2.tptac9.com and not the XMPP domain tptac9.com; it would have to be in the bundle itself"},
 		{"CA, with the intermediate", []*authority{ca}, []*authority{bySub, between}, ""},
 		{"CA, without the intermediate", []*authority{ca}, []*authority{bySub}, "certificate CN=tptac9.com (SHA-256 …) is not in the trust bundle, nor is its authority CN=Sub CA"},
 		{"intermediate alone in the bundle", []*authority{between}, []*authority{bySub}, ""},
