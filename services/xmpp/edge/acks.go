@@ -154,13 +154,17 @@ func (s *session) confirm(seq uint64) {
 // askedForAck takes an <r/>. It is answered once all that came before it is
 // confirmed, so that a client which asks after each message hears of that
 // message; or after a time, with what is confirmed by then, and once more when
-// the rest is. An <r/> that follows another at once has the same answer.
+// the rest is. An <r/> that follows another at once has the same answer. A
+// component asks for a sign of life: it has one at once, and so without a
+// leader.
 func (s *session) askedForAck() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := s.acks
-	if s.confirmed == s.sent {
+	if s.confirmed == s.sent || s.kind == link.Component {
 		s.sendAck()
+	}
+	if s.confirmed == s.sent {
 		return
 	}
 	if n := len(a.asked); n > 0 && a.asked[n-1] == s.sent {

@@ -263,91 +263,84 @@ func TestWindow(t *testing.T) {
 // delivered, and nothing else.
 func TestAccounting(t *testing.T) {
 	for seed := range uint64(20) {
-		bubble(t, Limits{}, func(t *testing.T, s *server) {
-			rnd := rand.New(rand.NewPCG(seed, 0))
-			s.leader.confirm = false
-			c := login(t, s.clients, "x")
-			ls := s.leader.session(t, 0)
-			c.send(strings.Repeat(message("before"), rnd.IntN(4)) + smEnable)
-			c.expect(stanza.NSSM, "enabled")
-			synctest.Wait()
-			var (
-				base      = len(ls.sent)
-				confirmed int // by the leader
-				h         int // the server's last
-				received  int // stanzas of the server
-				acked     int // of them
-			)
-			place := base
-			// counted is the most that h may be.
-			counted := func() int { return max(0, confirmed-base) }
-			take := func() {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			bubble(t, Limits{}, func(t *testing.T, s *server) {
+				rnd := rand.New(rand.NewPCG(seed, 0))
+				s.leader.confirm = false
+				c := login(t, s.clients, "x")
+				ls := s.leader.session(t, 0)
+				c.send(strings.Repeat(message("before"), rnd.IntN(4)) + smEnable)
+				c.expect(stanza.NSSM, "enabled")
 				synctest.Wait()
-				for {
-					select {
-					case r := <-c.in:
+				var (
+					base      = len(ls.sent)
+					confirmed int // by the leader
+					h         int // the server's last
+					received  int // stanzas of the server
+					acked     int // of them
+				)
+				place := base
+				// counted is the most that h may be.
+				counted := func() int { return max(0, confirmed-base) }
+				take := func() {
+					c.drain(func(e *stanza.Element) {
 						switch {
-						case r.e == nil:
-							t.Fatalf("seed %d: stream ended: %v", seed, r.err)
-						case r.e.Is(stanza.NSSM, "a"):
-							got, _ := strconv.Atoi(r.e.Attr("h"))
+						case e.Is(stanza.NSSM, "a"):
+							got, _ := strconv.Atoi(e.Attr("h"))
 							if got < h || got > counted() {
-								t.Fatalf("seed %d: h=%d after %d, with %d confirmed", seed, got, h, counted())
+								t.Fatalf("h=%d after %d, with %d confirmed", got, h, counted())
 							}
 							h = got
-						case r.e.Name.Space == stanza.NSClient:
+						case e.Name.Space == stanza.NSClient:
 							received++
 						}
-						continue
-					default:
-					}
-					return
+					})
 				}
-			}
-			next := link.Item(1)
-			for range 300 {
-				switch rnd.IntN(7) {
-				case 0, 1:
-					if place-confirmed < s.limits.Window-1 {
-						c.send(message("m"))
-						place++
-					}
-				case 2, 3:
-					c.send(smAsk)
-				case 4:
-					synctest.Wait()
-					if place > confirmed {
-						confirmed += 1 + rnd.IntN(place-confirmed)
-						s.leader.confirmTo(ls, uint64(confirmed))
-					}
-				case 5:
-					e := stanza.New(stanza.NSClient, "message", "item", strconv.FormatUint(uint64(next), 10))
-					s.leader.deliver(ls, e, next)
-					next++
-				case 6:
-					take()
-					if n := received - acked; n > 0 {
-						acked += 1 + rnd.IntN(n)
-						c.send(smAck(acked))
+				next := link.Item(1)
+				for range 300 {
+					switch rnd.IntN(7) {
+					case 0, 1:
+						if place-confirmed < s.limits.Window-1 {
+							c.send(message("m"))
+							place++
+						}
+					case 2, 3:
+						c.send(smAsk)
+					case 4:
 						synctest.Wait()
-						if ls.delivered != uint64(acked) {
-							t.Fatalf("seed %d: delivered = %d; want %d", seed, ls.delivered, acked)
+						if place > confirmed {
+							confirmed += 1 + rnd.IntN(place-confirmed)
+							s.leader.confirmTo(ls, uint64(confirmed))
+						}
+					case 5:
+						e := stanza.New(stanza.NSClient, "message", "item", strconv.FormatUint(uint64(next), 10))
+						s.leader.deliver(ls, e, next)
+						next++
+					case 6:
+						take()
+						if n := received - acked; n > 0 {
+							acked += 1 + rnd.IntN(n)
+							c.send(smAck(acked))
+							synctest.Wait()
+							if ls.delivered != uint64(acked) {
+								t.Fatalf("delivered = %d; want %d", ls.delivered, acked)
+							}
 						}
 					}
+					if rnd.IntN(50) == 0 {
+						time.Sleep(s.limits.Ack)
+					}
+					take()
 				}
-				if rnd.IntN(50) == 0 {
-					time.Sleep(s.limits.Ack)
-				}
+				c.send(smAsk)
+				synctest.Wait()
+				confirmed = place
+				s.leader.confirmTo(ls, uint64(place))
 				take()
-			}
-			c.send(smAsk)
-			synctest.Wait()
-			confirmed = place
-			s.leader.confirmTo(ls, uint64(place))
-			take()
-			if h != place-base {
-				t.Errorf("seed %d: at the end h=%d; want %d", seed, h, place-base)
-			}
+				if h != place-base {
+					t.Errorf("at the end h=%d; want %d", h, place-base)
+				}
+			})
 		})
 	}
 }

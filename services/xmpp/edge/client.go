@@ -50,7 +50,11 @@ func (p *peer) negotiateClient() (*session, error) {
 		return nil, err
 	}
 	p.scanner, p.opened = stream.NewScanner(t, stanza.NSClient, strangerXML), false
-	local, err := p.authenticate(sasl.NewChannel(t.ConnectionState(), p.wire.leaf))
+	ch := sasl.NewChannel(t.ConnectionState(), p.wire.leaf)
+	if p.addr.IsValid() {
+		ch.From = p.addr.String()
+	}
+	local, err := p.authenticate(ch)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"parley/services/xmpp/link"
 	"parley/services/xmpp/stanza"
@@ -168,4 +169,40 @@ func TestComponentFaults(t *testing.T) {
 			t.Errorf("stream error = %q; want policy-violation", got)
 		}
 	})
+}
+
+// TestComponentSeesThatTheNodeLives: what it asks for is answered at once, and
+// when its window is full it is poked, whether the leader does anything or not.
+func TestComponentSeesThatTheNodeLives(t *testing.T) {
+	s := start(t, Limits{})
+	s.leader.confirm = false
+	c := component(t, s)
+	ls := s.leader.session(t, 0)
+	const message, question = "<message from='bridge.example.com' to='ada@example.com'/>", "<r xmlns='urn:xmpp:sm:3'/>"
+	count := func(want string) {
+		t.Helper()
+		if e := c.expect(stanza.NSSM, "a"); e.Attr("h") != want {
+			t.Errorf("received %s; want h=%s", e, want)
+		}
+	}
+	c.send("<enable xmlns='urn:xmpp:sm:3'/>" + question)
+	c.expect(stanza.NSSM, "enabled")
+	count("0")
+	begun := time.Now()
+	for range 3 {
+		c.send(message + question)
+		count("0")
+	}
+	if took := time.Since(begun); took > s.limits.Ack/2 {
+		t.Errorf("three answers took %v; want them at once, and not after %v", took, s.limits.Ack)
+	}
+	s.leader.confirmTo(ls, 3)
+	for range 3 {
+		// It is told when the rest is confirmed, too.
+		count("3")
+	}
+	go c.try(strings.Repeat(message, s.limits.Window))
+	c.expect(stanza.NSSM, "r")
+	c.send("<a xmlns='urn:xmpp:sm:3' h='0'/>")
+	c.expect(stanza.NSSM, "r")
 }

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"parley/services/config"
@@ -305,6 +306,15 @@ func (c *client) next() *stanza.Element {
 		c.t.Fatalf("received %v, %v; want an element", r.header, r.err)
 	}
 	return r.e
+}
+
+// drain hands on the elements that have come, in synctest's time.
+func (c *client) drain(f func(*stanza.Element)) {
+	c.t.Helper()
+	synctest.Wait()
+	for len(c.in) > 0 {
+		f(c.next())
+	}
 }
 
 // expect is next, of that name.

@@ -157,6 +157,10 @@ func (s *session) read() error {
 	}
 }
 
+// componentPoke is how often a component whose window is full is shown that the
+// node lives: Call Bridges give up one that says nothing for a second and a bit.
+const componentPoke = 500 * time.Millisecond
+
 // ready waits until one more stanza may be taken in, and sets the time for it
 // to come.
 //
@@ -169,13 +173,17 @@ func (s *session) ready(wait time.Duration) error {
 	if s.full() {
 		// Nothing is read, so nothing pokes; the peer is to see that this
 		// side is there.
+		pause := s.peer.edge.limits.Silence
+		if s.kind == link.Component && s.acks != nil {
+			pause = componentPoke
+		}
 		var t *time.Timer
-		t = time.AfterFunc(s.peer.edge.limits.Silence, func() {
+		t = time.AfterFunc(pause, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			if s.full() {
 				s.pokeNow()
-				t.Reset(s.peer.edge.limits.Silence)
+				t.Reset(pause)
 			}
 		})
 		for s.full() {

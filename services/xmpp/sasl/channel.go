@@ -12,6 +12,9 @@ import (
 type Channel struct {
 	// Secure says that there is TLS.
 	Secure bool
+	// From is the client's address, "" where it is not known: for those who
+	// count attempts.
+	From string
 	// Bindings are the channel bindings that are possible, the best first.
 	Bindings []scram.ChannelBinding
 }

@@ -42,7 +42,7 @@ func (x *Exchange) plain(ctx context.Context, in []byte) error {
 // elsewhere has a password checked that is not kept here. It is taken as it
 // was typed, as whoever keeps it does elsewhere.
 func (x *Exchange) elsewhere(ctx context.Context, authzid string, password config.Secret) error {
-	switch ok, err := x.server.passwords.Check(ctx, x.local, password); {
+	switch ok, err := x.server.passwords.Check(ctx, x.channel.From, x.local, password); {
 	case err != nil:
 		return TemporaryFailure
 	case !ok:

@@ -53,8 +53,9 @@ type Passwords interface {
 	// clients choose the best mechanism, and end when that has failed.
 	Used() bool
 	// Check says whether password is that of the prepared local part, of which
-	// Credentials has nothing. An error is that this was not decided.
-	Check(ctx context.Context, local string, password config.Secret) (bool, error)
+	// Credentials has nothing. An error is that this was not decided. from is
+	// the client's address.
+	Check(ctx context.Context, from, local string, password config.Secret) (bool, error)
 }
 
 // Server holds what all exchanges share. It may be used by many goroutines.

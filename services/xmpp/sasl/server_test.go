@@ -307,7 +307,7 @@ type keptElsewhere struct{ used bool }
 
 func (k keptElsewhere) Used() bool { return k.used }
 
-func (keptElsewhere) Check(_ context.Context, local string, password config.Secret) (bool, error) {
+func (keptElsewhere) Check(_ context.Context, _, local string, password config.Secret) (bool, error) {
 	if local == "lost" {
 		return false, errors.New("nobody answers")
 	}
