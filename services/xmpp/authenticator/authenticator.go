@@ -14,7 +14,7 @@ import (
 // the component and the domain.
 //
 // The component says <offer key='…'/> while it can be asked, <withdraw/> when it
-// cannot, and <person name='…'/> elements in <people/> of those who exist.
+// cannot, and <person name='…'/> elements in <people/> of those who exist (Listing).
 // Offer and withdraw are answered with how many offer now: <offers count='…'/>.
 // The domain asks <check user='…'>sealed</check>, to which
 // <right/> and <wrong/> are answers, and an error where it was not decided.
@@ -77,31 +77,4 @@ func ReadVerdict(iq *stanza.Element) (right, decided bool) {
 	}
 	right = e.Is(NS, "right")
 	return right, right || e.Is(NS, "wrong")
-}
-
-// maxPeople bounds the octets of names in one <people/>.
-const maxPeople = 64 << 10
-
-// People are elements of those who exist, as many as the names need.
-func People(names []string) (es []*stanza.Element) {
-	size := maxPeople
-	for _, name := range names {
-		if size+len(name) > maxPeople {
-			es, size = append(es, stanza.New(NS, "people")), 0
-		}
-		// The element around it counts too.
-		size += len(name) + len("<person name=''/>")
-		es[len(es)-1].Add(stanza.New(NS, "person", "name", name))
-	}
-	return es
-}
-
-// ReadPeople reads the names of one such element.
-func ReadPeople(e *stanza.Element) (names []string) {
-	for _, p := range e.Children() {
-		if p.Is(NS, "person") {
-			names = append(names, p.Attr("name"))
-		}
-	}
-	return names
 }

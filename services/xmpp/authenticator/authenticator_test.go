@@ -85,17 +85,34 @@ func TestPeople(t *testing.T) {
 	for i := range 10_000 {
 		names = append(names, fmt.Sprintf("user-%d'<&", i))
 	}
+	slices.Sort(names)
 	var got []string
-	for _, e := range People(names) {
+	es := People("here", names)
+	for i, e := range es {
 		if n := len(e.Append(nil, stanza.NSClient)); n > 3*maxPeople {
 			t.Errorf("an element of %d octets", n)
 		}
-		got = append(got, ReadPeople(e)...)
+		l := ReadPeople(e)
+		got = append(got, l.Names...)
+		// The parts leave no name out, and none is in two of them.
+		after, upto := "", ""
+		if i > 0 {
+			after = ReadPeople(es[i-1]).Upto
+		}
+		if i < len(es)-1 {
+			upto = l.Names[len(l.Names)-1]
+		}
+		if l.After != after || l.Upto != upto || l.Source != "here" {
+			t.Errorf("part %d is of %q after %q up to %q; want here, %q, %q", i, l.Source, l.After, l.Upto, after, upto)
+		}
+	}
+	if len(es) < 3 {
+		t.Errorf("%d parts; want some", len(es))
 	}
 	if !slices.Equal(got, names) {
 		t.Errorf("%d names come back; want %d, the same", len(got), len(names))
 	}
-	if es := People(nil); len(es) != 0 {
+	if es := People("here", nil); len(es) != 0 {
 		t.Errorf("People of nobody = %v; want none", es)
 	}
 }
