@@ -259,6 +259,7 @@ func (r Result) String() string {
 	slices.Sort(kinds)
 	fmt.Fprintf(&b, "operations: %d messages sent, %d accounts added, %d not\n", r.Sent, r.Succeeded, r.Operations-r.Succeeded)
 	fmt.Fprintf(&b, "acknowledged: %d messages; delivered: %d; refused: %d %v\n", r.Acked, r.Delivered, r.Refused, r.Refusals)
+	fmt.Fprintf(&b, "questions: %d, answered: %d\n", r.Asked, r.Answered)
 	fmt.Fprintf(&b, "connections: %d sessions bound, %d resumed, %d lost or not made\n", r.Bound, r.Resumed, r.Lost)
 	fmt.Fprintf(&b, "again: %d since the receiver bound anew, %d since the sender did\n", r.AgainReceiver, r.AgainSender)
 	fmt.Fprintf(&b, "faults: %d; the longest time without any delivery, median and worst\n", total)

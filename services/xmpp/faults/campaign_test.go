@@ -23,10 +23,10 @@ const (
 // has it take its time.
 func TestFaults(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes more than a minute")
+		t.Skip("takes two minutes")
 	}
 	opts := Options{Nodes: nodes(t), Disks: true}
-	cfg := Config{Seed: 3, Time: 60 * time.Second, Longest: 4 * time.Second, Clients: 9, Pause: 30 * time.Millisecond}
+	cfg := Config{Seed: 3, Time: 105 * time.Second, Longest: 4 * time.Second, Clients: 9, Pause: 30 * time.Millisecond}
 	if s := os.Getenv(timeEnv); s != "" {
 		d, err := time.ParseDuration(s)
 		if err != nil {

@@ -8,8 +8,9 @@ import (
 
 // Check returns what was promised and not kept: each message that was
 // acknowledged and not refused was delivered; in order for each sender and
-// receiver; never twice to a client that resumed, of one that resumed; and
-// nothing was delivered that was not sent; and no right password is refused. What came again because one of the
+// receiver; never twice to a client that resumed, of one that resumed; nothing
+// was delivered that was not sent; no right password is refused; and no question
+// came, or was answered, twice. What came again because one of the
 // two had to bind anew is allowed, and counted: order then is that of the
 // first arrivals.
 func (h *History) Check() []string {
@@ -31,7 +32,7 @@ func (h *History) Check() []string {
 	for _, p := range pairs {
 		broken = append(broken, h.checkPair(p, h.pairs[p])...)
 	}
-	return broken
+	return append(broken, h.checkQuestions()...)
 }
 
 func (h *History) checkPair(p pair, d *dialogue) []string {

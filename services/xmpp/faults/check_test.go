@@ -1,11 +1,13 @@
 package faults
 
 import (
+	"cmp"
 	"errors"
 	"strings"
 	"testing"
 
 	"parley/services/xmpp/client"
+	"parley/services/xmpp/stanza"
 )
 
 // TestCheck has the checker look at histories: a script of events, and what
@@ -30,6 +32,11 @@ func TestCheck(t *testing.T) {
 		{"twice, as the sender bound anew", "send recv0 repeat0 recv0 ack0", nil, [2]int{0, 1}},
 		{"from nowhere", "send ack0 recv0 recv7", []string{"from nowhere: 0>1:7"}, [2]int{}},
 		{"of another sender", "send ack0 forge0 recv0", []string{"from nowhere: 0>1:0, of u2"}, [2]int{}},
+		{"a question", "ask came answer came1", []string{"from nowhere: question q0>1:1"}, [2]int{}},
+		{"a question twice", "ask came came", []string{"question twice: q0>1:0"}, [2]int{}},
+		{"a question twice, as the receiver bound anew", "ask came bind came answer", nil, [2]int{}},
+		{"an answer twice", "ask came answer answer", []string{"answer twice: q0>1:0"}, [2]int{}},
+		{"a question twice, as the sender bound anew", "ask came answer repeatq came answer", nil, [2]int{}},
 		{"turned away", "deny", []string{"the right password"}, [2]int{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -55,6 +62,14 @@ func TestCheck(t *testing.T) {
 					h.connection(1, "bound", "", nil)
 				case "resume":
 					h.connection(1, "resumed", "", nil)
+				case "ask":
+					h.ask(p)
+				case "came":
+					h.asked(1, (&question{pair: p}).stanza("q0>1:"+cmp.Or(word[len(what):], "0")))
+				case "answer":
+					h.asked(0, stanza.Result((&question{pair: p}).stanza("q0>1:0")))
+				case "repeatq":
+					h.repeated("q0>1:0")
 				case "deny":
 					h.connection(1, "lost", "", errors.Join(client.ErrPassword))
 				}

@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// wallClock sets the wall clock of one process, and of no other: programs that
+// Clock sets the wall clock of one process, and of no other: programs that
 // are linked without libc, as Go's are, read it through the page of code that
 // the kernel maps into them (vDSO), and the copy of that page in a process can
 // be written. Its clock_gettime is replaced by the system call and an addition.
 // CLOCK_MONOTONIC stays as it is, as it does when an operator sets the clock.
-type wallClock struct {
-	pid int
+type Clock struct {
+	PID int
 	// offset is the address of what is added; 0 before the first set.
 	offset int64
 }
@@ -38,23 +38,23 @@ var clockCode = []byte{
 	0x90, 0x90, // nop, to eight bytes
 }
 
-// set makes the process's clock differ by offset, in whole seconds.
-func (c *wallClock) set(offset time.Duration) error {
-	mem, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", c.pid), os.O_RDWR, 0)
+// Set makes the process's clock differ by offset, in whole seconds.
+func (c *Clock) Set(offset time.Duration) error {
+	mem, err := os.OpenFile(fmt.Sprintf("/proc/%d/mem", c.PID), os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer mem.Close()
 	if c.offset == 0 {
 		if err := c.patch(mem); err != nil {
-			return fmt.Errorf("patch the clock of process %d: %w", c.pid, err)
+			return fmt.Errorf("patch the clock of process %d: %w", c.PID, err)
 		}
 	}
 	_, err = mem.WriteAt(binary.LittleEndian.AppendUint64(nil, uint64(offset/time.Second)), c.offset)
 	return err
 }
 
-func (c *wallClock) patch(mem *os.File) error {
+func (c *Clock) patch(mem *os.File) error {
 	start, end, err := c.page()
 	if err != nil {
 		return err
@@ -89,7 +89,7 @@ func (c *wallClock) patch(mem *os.File) error {
 		if err := c.stopOutside(at, at+int64(s.Size)); err != nil {
 			return err
 		}
-		defer syscall.Kill(c.pid, syscall.SIGCONT)
+		defer syscall.Kill(c.PID, syscall.SIGCONT)
 		if _, err := mem.WriteAt(append(bytes.Clone(clockCode), make([]byte, 8)...), at); err != nil {
 			return err
 		}
@@ -100,8 +100,8 @@ func (c *wallClock) patch(mem *os.File) error {
 }
 
 // page is where the vDSO is.
-func (c *wallClock) page() (start, end int64, err error) {
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", c.pid))
+func (c *Clock) page() (start, end int64, err error) {
+	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", c.PID))
 	if err != nil {
 		return 0, 0, err
 	}
@@ -115,16 +115,16 @@ func (c *wallClock) page() (start, end int64, err error) {
 }
 
 // stopOutside stops the process while no thread of it is in the code.
-func (c *wallClock) stopOutside(start, end int64) error {
+func (c *Clock) stopOutside(start, end int64) error {
 	for range 100 {
-		if err := syscall.Kill(c.pid, syscall.SIGSTOP); err != nil {
+		if err := syscall.Kill(c.PID, syscall.SIGSTOP); err != nil {
 			return err
 		}
 		inside, err := c.anyInside(start, end)
 		if err == nil && !inside {
 			return nil
 		}
-		syscall.Kill(c.pid, syscall.SIGCONT)
+		syscall.Kill(c.PID, syscall.SIGCONT)
 		if err != nil {
 			return err
 		}
@@ -133,8 +133,8 @@ func (c *wallClock) stopOutside(start, end int64) error {
 	return errors.New("it is always asking for the time")
 }
 
-func (c *wallClock) anyInside(start, end int64) (bool, error) {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", c.pid))
+func (c *Clock) anyInside(start, end int64) (bool, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", c.PID))
 	if err != nil {
 		return false, err
 	}

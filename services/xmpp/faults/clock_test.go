@@ -66,17 +66,17 @@ func TestClock(t *testing.T) {
 		return wall, since
 	}
 	ask()
-	c := wallClock{pid: cmd.Process.Pid}
+	c := Clock{PID: cmd.Process.Pid}
 	for _, offset := range []time.Duration{time.Hour, -3 * 365 * 24 * time.Hour, 2 * time.Second, 0} {
-		if err := c.set(offset); err != nil {
-			t.Fatalf("set(%v) = %v", offset, err)
+		if err := c.Set(offset); err != nil {
+			t.Fatalf("Set(%v) = %v", offset, err)
 		}
 		wall, since := ask()
 		if d := time.Until(wall) - offset; d.Abs() > time.Second {
-			t.Errorf("after set(%v) its clock differs by %v", offset, d+offset)
+			t.Errorf("after Set(%v) its clock differs by %v", offset, d+offset)
 		}
 		if since < 0 || since > time.Minute {
-			t.Errorf("after set(%v) it measured %v", offset, since)
+			t.Errorf("after Set(%v) it measured %v", offset, since)
 		}
 	}
 }

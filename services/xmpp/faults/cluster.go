@@ -42,7 +42,7 @@ type Cluster struct {
 
 	opts    Options
 	place   Place
-	network *network
+	network *Network
 	// secrets of the Call Bridges, which a node that joins is given.
 	secrets map[string]string
 }
@@ -54,7 +54,7 @@ func Start(ctx context.Context, place Place, opts Options) (*Cluster, error) {
 	}
 	c := &Cluster{opts: opts, place: place, Roots: x509.NewCertPool(), secrets: make(map[string]string)}
 	var err error
-	if c.network, err = newNetwork(place); err != nil {
+	if c.network, err = NewNetwork(place); err != nil {
 		return nil, err
 	}
 	if err := c.start(ctx); err != nil {
@@ -67,15 +67,15 @@ func Start(ctx context.Context, place Place, opts Options) (*Cluster, error) {
 
 func (c *Cluster) start(ctx context.Context) error {
 	for i := range c.opts.Nodes {
-		address, prefix, err := c.network.add(i + 1)
+		address, prefix, err := c.network.Add(i + 1)
 		if err != nil {
 			return err
 		}
 		name := fmt.Sprintf("cb%d", i+1)
 		state := filepath.Join(c.opts.Dir, name)
-		var d *disk
+		var d *Disk
 		if c.opts.Disks && (c.place.Root || c.place.Network) {
-			if d, err = newDisk(c.place, state); err != nil {
+			if d, err = NewDisk(c.place, state); err != nil {
 				return fmt.Errorf("disk of %s: %w", name, err)
 			}
 		} else if err := os.Mkdir(state, 0o700); err != nil {
@@ -121,10 +121,10 @@ func (c *Cluster) Close() {
 		n.Kill()
 		n.log.Close()
 		if n.disk != nil {
-			n.disk.close()
+			n.disk.Close()
 		}
 	}
-	c.network.close()
+	c.network.Close()
 }
 
 // Keep copies the state folders that would be gone with their file systems, to
@@ -414,11 +414,14 @@ func (c *Cluster) Others(n *Node) []*Node {
 	return others
 }
 
+// resource that clients ask for.
+const resource = "r"
+
 // Config is that of the client of account i, which begins at a node and, with
 // roam, may go on to the others.
 func (c *Cluster) Config(i int, at *Node, roam bool) client.Config {
 	cfg := client.Config{
-		Addresses: []string{at.Client()}, Domain: Domain, User: user(i), Password: password(i), Resource: "r", Roots: c.Roots,
+		Addresses: []string{at.Client()}, Domain: Domain, User: user(i), Password: password(i), Resource: resource, Roots: c.Roots,
 		Attempt: 3 * time.Second,
 	}
 	if roam {

@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// disk is the file system of one node's state: ext4 on a loop device that is a
+// Disk is the file system of one node's state: ext4 on a loop device that is a
 // file, or tmpfs where this process is not really root.
-type disk struct {
+type Disk struct {
 	path string
 	// device is that of the loop device, "" on tmpfs; number is its major
 	// and minor.
@@ -27,11 +27,12 @@ const diskSize = 1 << 30
 // all who use it.
 const throttle = "/sys/fs/cgroup/blkio/blkio.throttle.write_iops_device"
 
-func newDisk(place Place, path string) (*disk, error) {
+// NewDisk mounts one at path, which it makes.
+func NewDisk(place Place, path string) (*Disk, error) {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return nil, err
 	}
-	d := &disk{path: path}
+	d := &Disk{path: path}
 	if !place.Root {
 		return d, unix.Mount("state", path, "tmpfs", 0, fmt.Sprintf("size=%d", diskSize))
 	}
@@ -59,14 +60,15 @@ func newDisk(place Place, path string) (*disk, error) {
 	command("", "losetup", "-d", d.device)
 	number, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(d.device), "dev"))
 	if err != nil {
-		d.close()
+		d.Close()
 		return nil, err
 	}
 	d.number = strings.TrimSpace(string(number))
 	return d, nil
 }
 
-func (d *disk) close() {
+// Close unmounts it; what was on it is gone.
+func (d *Disk) Close() {
 	if d.slowable() {
 		d.slow(0)
 	}
@@ -77,21 +79,24 @@ func (d *disk) close() {
 }
 
 // slowable says whether slow works.
-func (d *disk) slowable() bool {
+func (d *Disk) slowable() bool {
 	_, err := os.Stat(throttle)
 	return d.number != "" && err == nil
 }
 
 // slow lets through so many writes a second, 0 all. An fsync is several.
-func (d *disk) slow(writes int) error {
+func (d *Disk) slow(writes int) error {
 	return os.WriteFile(throttle, fmt.Appendf(nil, "%s %d\n", d.number, writes), 0)
 }
 
-func (d *disk) ballast() string { return filepath.Join(d.path, "ballast") }
+func (d *Disk) ballast() string { return filepath.Join(d.path, "ballast") }
 
 // fill leaves no room.
-func (d *disk) fill() error {
-	f, err := os.OpenFile(d.ballast(), os.O_CREATE|os.O_RDWR, 0o600)
+func (d *Disk) fill() error { return Fill(d.ballast()) }
+
+// Fill makes a file so large that its file system has no room left.
+func Fill(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
@@ -105,14 +110,14 @@ func (d *disk) fill() error {
 		case errors.Is(err, unix.ENOSPC):
 			step /= 2
 		case !errors.Is(err, unix.EINTR):
-			return fmt.Errorf("fill %s: %w", d.path, err)
+			return fmt.Errorf("fill the disk by %s: %w", path, err)
 		}
 	}
 	return nil
 }
 
 // free gives the room back.
-func (d *disk) free() error {
+func (d *Disk) free() error {
 	if err := os.Remove(d.ballast()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}

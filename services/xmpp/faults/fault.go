@@ -176,7 +176,7 @@ func (r *campaign) cutNode(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rest := append(addresses(r.c.Others(n)...), here)
+	rest := append(addresses(r.c.Others(n)...), Here)
 	if err := r.c.network.cut(rest, addresses(n)); err != nil {
 		return err
 	}

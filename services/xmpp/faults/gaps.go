@@ -32,7 +32,7 @@ var Losses = []Loss{
 	{
 		Name: "cut off", Worst: time.Second, needs: needsCuts,
 		lose: func(_ context.Context, c *Cluster, n *Node) error {
-			rest := append(addresses(c.Others(n)...), here)
+			rest := append(addresses(c.Others(n)...), Here)
 			if err := c.network.cut(rest, addresses(n)); err != nil {
 				return err
 			}

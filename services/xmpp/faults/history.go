@@ -23,6 +23,8 @@ type History struct {
 	mu    sync.Mutex
 	out   *bufio.Writer
 	pairs map[pair]*dialogue
+	// questions by their ids.
+	questions map[string]*question
 	// nowhere are deliveries of what nobody sent.
 	nowhere []string
 	// turnedAway are right passwords that were refused.
@@ -43,6 +45,7 @@ type Counts struct {
 	Sent, Acked, Delivered, Refused int
 	Bound, Resumed, Lost            int
 	AgainReceiver, AgainSender      int
+	Asked, Answered                 int
 }
 
 // pair is who writes to whom.
@@ -73,7 +76,7 @@ func newHistory(out io.Writer) *History {
 	begun := time.Now()
 	h := &History{
 		begun: begun, now: func() time.Duration { return time.Since(begun) },
-		pairs: make(map[pair]*dialogue), sessions: make(map[int]int), refusals: make(map[string]int),
+		pairs: make(map[pair]*dialogue), questions: make(map[string]*question), sessions: make(map[int]int), refusals: make(map[string]int),
 	}
 	if out != nil {
 		h.out = bufio.NewWriterSize(out, 1<<20)
@@ -162,6 +165,8 @@ func (h *History) repeated(id string) {
 	h.note("repeated", id)
 	if d, _, n := h.of(id); d != nil {
 		d.messages[n].repeated = true
+	} else if q := h.questions[id]; q != nil {
+		q.repeated = true
 	}
 }
 

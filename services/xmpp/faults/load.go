@@ -83,6 +83,9 @@ func (l *load) deps(c *Cluster, i int) client.Deps {
 			h.connection(i, e.Kind.String(), e.Addr, e.Err)
 		},
 		Received: func(e *stanza.Element) {
+			if e.Name.Local == "iq" {
+				h.asked(i, e)
+			}
 			if e.Name.Local != "message" {
 				return
 			}
@@ -115,6 +118,9 @@ func condition(e *stanza.Element) string {
 // padding makes bodies of about 100 bytes.
 var padding = " " + strings.Repeat("x", 90)
 
+// askEvery is which part of the stanzas are questions.
+const askEvery = 8
+
 // write sends as client i. What it sends to one receiver goes to one address,
 // the account's or the session's.
 func (l *load) write(ctx context.Context, i int, pause time.Duration, rng *rand.Rand) {
@@ -132,9 +138,15 @@ func (l *load) write(ctx context.Context, i int, pause time.Duration, rng *rand.
 		if l.clients[i].Room(ctx) != nil {
 			return
 		}
+		if rng.IntN(askEvery) == 0 {
+			if l.clients[i].Send(context.WithoutCancel(ctx), l.history.ask(pair{i, to})) != nil {
+				return
+			}
+			continue
+		}
 		address := user(to) + "@" + Domain
 		if (i+to)%2 == 1 {
-			address += "/r"
+			address += "/" + resource
 		}
 		id := l.history.send(pair{i, to})
 		if l.clients[i].Message(context.WithoutCancel(ctx), address, id, id+padding) != nil {

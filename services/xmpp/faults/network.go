@@ -2,14 +2,18 @@ package faults
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
-// network is a bridge that this process is on, and the nodes' namespaces on
+// Network is a bridge that this process is on, and the nodes' namespaces on
 // its ports; or loopback.
-type network struct {
+type Network struct {
 	place Place
 	mu    sync.Mutex
 	// cut are the pairs of addresses, from and to, that nothing passes
@@ -19,8 +23,8 @@ type network struct {
 	names []string
 }
 
-// here is this process's address on the bridge.
-const here = "10.77.0.254"
+// Here is this process's address on the bridge.
+const Here = "10.77.0.254"
 
 // cutRules drop what goes from one address of a pair to the other, on its way
 // over the bridge and from and to this process, without a word to either.
@@ -42,12 +46,13 @@ func command(stdin string, name string, args ...string) error {
 	return nil
 }
 
-func newNetwork(place Place) (*network, error) {
-	n := &network{place: place, cuts: make(map[[2]string]bool)}
+// NewNetwork makes the bridge.
+func NewNetwork(place Place) (*Network, error) {
+	n := &Network{place: place, cuts: make(map[[2]string]bool)}
 	if !place.Network {
 		return n, nil
 	}
-	for _, args := range []string{"link add br0 type bridge", "addr add " + here + "/24 dev br0", "link set br0 up"} {
+	for _, args := range []string{"link add br0 type bridge", "addr add " + Here + "/24 dev br0", "link set br0 up"} {
 		if err := command("", "ip", strings.Fields(args)...); err != nil {
 			return nil, err
 		}
@@ -55,13 +60,13 @@ func newNetwork(place Place) (*network, error) {
 	return n, nil
 }
 
-// add gives node i, counted from 1, an address and, off loopback, the words
+// Add gives node i, counted from 1, an address and, off loopback, the words
 // that run a program there.
-func (n *network) add(i int) (address string, prefix []string, err error) {
+func (n *Network) Add(i int) (address string, prefix []string, err error) {
 	if !n.place.Network {
 		return fmt.Sprintf("127.0.1.%d", i), nil, nil
 	}
-	name := fmt.Sprintf("n%d", i)
+	name := namespace(i)
 	address = fmt.Sprintf("10.77.0.%d", i)
 	n.names = append(n.names, name)
 	for _, args := range []string{
@@ -79,7 +84,43 @@ func (n *network) add(i int) (address string, prefix []string, err error) {
 	return address, []string{"ip", "netns", "exec", name}, nil
 }
 
-func (n *network) close() {
+// namespace is that of node i.
+func namespace(i int) string { return fmt.Sprintf("n%d", i) }
+
+// Firewall gives node i, counted from 1, these rules of nft for what comes in, in
+// the place of those that it had. What the node sends itself passes them.
+func (n *Network) Firewall(i int, rules ...string) error {
+	table := fmt.Sprintf("table inet firewall\ndelete table inet firewall\ntable inet firewall {\n"+
+		"chain input { type filter hook input priority 0; iif lo accept;\n%s\n}\n}\n", strings.Join(rules, "\n"))
+	return command(table, "ip", "netns", "exec", namespace(i), "nft", "-f", "-")
+}
+
+// In calls f in the namespace of node i, so that what it dials is dialled from
+// there.
+func (n *Network) In(i int, f func() error) error {
+	done := make(chan error)
+	go func() {
+		// Never unlocked: the thread is in another namespace, and ends with this.
+		runtime.LockOSThread()
+		done <- enter("/run/netns/"+namespace(i), f)
+	}()
+	return <-done
+}
+
+func enter(namespace string, f func() error) error {
+	there, err := os.Open(namespace)
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("enter %s: %w", namespace, err)
+	}
+	return f()
+}
+
+// Close heals the cuts and takes namespaces and bridge away.
+func (n *Network) Close() {
 	if !n.place.Network {
 		return
 	}
@@ -93,7 +134,7 @@ func (n *network) close() {
 }
 
 // cut drops what goes from each of some addresses to each of others.
-func (n *network) cut(from, to []string) error {
+func (n *Network) cut(from, to []string) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var elements []string
@@ -112,7 +153,7 @@ func (n *network) cut(from, to []string) error {
 }
 
 // heal undoes all cuts.
-func (n *network) heal() error {
+func (n *Network) heal() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if len(n.cuts) == 0 {

@@ -26,7 +26,7 @@ type Node struct {
 	binary string
 	state  string
 	prefix []string
-	disk   *disk
+	disk   *Disk
 	log    *os.File
 
 	mu sync.Mutex
@@ -42,7 +42,7 @@ type Node struct {
 // process is one run of a node.
 type process struct {
 	cmd   *exec.Cmd
-	clock wallClock
+	clock Clock
 	// wanted says that the end was asked for.
 	wanted bool
 	done   chan struct{}
@@ -72,7 +72,7 @@ func (n *Node) Start(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", n.Name, err)
 	}
-	p := &process{cmd: cmd, clock: wallClock{pid: cmd.Process.Pid}, done: make(chan struct{})}
+	p := &process{cmd: cmd, clock: Clock{PID: cmd.Process.Pid}, done: make(chan struct{})}
 	n.mu.Lock()
 	n.proc = p
 	n.mu.Unlock()
@@ -146,7 +146,7 @@ func (n *Node) SetClock(offset time.Duration) error {
 	if n.proc == nil {
 		return fmt.Errorf("%s does not run", n.Name)
 	}
-	return n.proc.clock.set(offset)
+	return n.proc.clock.Set(offset)
 }
 
 // cpu is the time that the running process has used.
@@ -195,7 +195,7 @@ func (n *Node) program(ctx context.Context, stdin string, args ...string) (strin
 	return string(out), nil
 }
 
-func newNode(binary, name, address, state string, prefix []string, d *disk) (*Node, error) {
+func newNode(binary, name, address, state string, prefix []string, d *Disk) (*Node, error) {
 	// Beside the folder: the log outlives a file system that is gone.
 	log, err := os.OpenFile(state+".log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,24 +20,41 @@ type Place struct {
 	Root bool
 }
 
-// insideEnv tells the process that Enter started: "root" or "user".
+// insideEnv tells the process that Again started: "root" or "user".
 const insideEnv = "PARLEY_FAULTS_INSIDE"
 
-// Enter runs the program again, with its arguments, in network, mount and
-// process namespaces of its own, so that nothing it does is seen outside or
-// outlives it. Where that could be done, done is true, and the program has to
-// exit with status. A user who is not root becomes it there, where the
-// kernel's settings allow. It must be called from main's first goroutine.
+// Enter runs the program again, with its arguments, as Again does. Where that
+// could be done, done is true, and the program has to exit with status. It must be
+// called from main's first goroutine.
 func Enter() (place Place, status int, done bool, err error) {
-	if who := os.Getenv(insideEnv); who != "" {
-		place, err = settle(who == "root")
+	if place, inside, err := Inside(); inside {
 		return place, 0, false, err
 	}
-	// Pdeathsig is of the thread.
-	runtime.LockOSThread()
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Args[0] = os.Args[0]
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := Again(cmd); errors.Is(err, ErrNoNamespaces) {
+		// Loopback it is.
+		return Place{}, 0, false, nil
+	}
+	exit := cmd.ProcessState.ExitCode()
+	if exit < 0 {
+		exit = 1
+	}
+	return Place{}, exit, true, nil
+}
+
+// ErrNoNamespaces: this user may not make them here.
+var ErrNoNamespaces = errors.New("no namespaces here")
+
+// Again runs this program, /proc/self/exe, in network, mount and process
+// namespaces of its own, so that nothing it does is seen outside or outlives it.
+// A user who is not root becomes it there, where the kernel's settings allow.
+// The program has to call Inside at its start.
+func Again(cmd *exec.Cmd) error {
+	// Pdeathsig is of the thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	who := "root"
 	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() != 0 {
@@ -46,17 +64,21 @@ func Enter() (place Place, status int, done bool, err error) {
 		attr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}}
 	}
 	cmd.SysProcAttr = attr
-	cmd.Env = append(os.Environ(), insideEnv+"="+who)
+	cmd.Env = append(cmd.Environ(), insideEnv+"="+who)
 	if err := cmd.Start(); err != nil {
-		// No namespaces here: loopback it is.
-		return Place{}, 0, false, nil
+		return fmt.Errorf("%w: %w", ErrNoNamespaces, err)
 	}
-	cmd.Wait()
-	exit := cmd.ProcessState.ExitCode()
-	if exit < 0 {
-		exit = 1
+	return cmd.Wait()
+}
+
+// Inside says whether Again has started this process, and what it may do.
+func Inside() (place Place, inside bool, err error) {
+	who := os.Getenv(insideEnv)
+	if who == "" {
+		return Place{}, false, nil
 	}
-	return Place{}, exit, true, nil
+	place, err = settle(who == "root")
+	return place, true, err
 }
 
 // settle makes the new namespaces habitable.
