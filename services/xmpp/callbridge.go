@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"parley/services/problem"
+	"parley/services/xmpp/router"
 	"parley/services/xmpp/store"
 	"parley/services/xmpp/xmppapi"
 )
@@ -59,4 +60,14 @@ func (s *Server) AddCallBridge(ctx context.Context, name, secret string) (xmppap
 		return xmppapi.CallBridge{}, err
 	}
 	return xmppapi.CallBridge{Name: name, Secret: secret}, nil
+}
+
+// DelCallBridge implements xmppapi.API. What is said of it goes first, so that
+// another one of the name does not get it.
+func (s *Server) DelCallBridge(ctx context.Context, name string) error {
+	if err := s.forgetDescription(ctx, name); err != nil {
+		return err
+	}
+	return s.routed(ctx, callDeleteCallBridge, name, func(ctx context.Context, r *router.Router) error { return r.DeleteCallBridge(ctx, name) },
+		&store.BridgeDel{Name: name})
 }

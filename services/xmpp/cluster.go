@@ -231,6 +231,9 @@ func (s *Server) leave(ctx context.Context) error {
 		return nil
 	}
 	if st.LeaderID == st.ID {
+		if err := c.needed(st.ID); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(ctx, transferWait)
 		err := c.Transfer(ctx)
 		cancel()
@@ -252,7 +255,7 @@ func (s *Server) remove(ctx context.Context, c *core, id string) error {
 		if asked && st.LeaderID != "" && !slices.ContainsFunc(st.Members, func(m store.Member) bool { return m.ID == id }) {
 			return nil
 		}
-		err := error(problem.New(problem.ClusterNoMajority))
+		err := c.leaderless(st)
 		switch {
 		case st.Ready && id != st.ID:
 			err = askAgain(c.removeHere(ctx, id))
@@ -269,7 +272,7 @@ func (s *Server) remove(ctx context.Context, c *core, id string) error {
 		case errors.Is(err, peer.ErrOutcome):
 		case code == "":
 			return err
-		case code != problem.NoLeader && code != problem.ClusterNoMajority && code != problem.ClusterRoute:
+		case !leaderMissing(err) && code != problem.ClusterRoute:
 			return err
 		}
 		tick := time.NewTimer(200 * time.Millisecond)
@@ -277,7 +280,7 @@ func (s *Server) remove(ctx context.Context, c *core, id string) error {
 		case <-changed:
 		case <-tick.C:
 		case <-ctx.Done():
-			return problem.New(problem.ClusterNoMajority)
+			return c.leaderless(c.State())
 		}
 		tick.Stop()
 	}
@@ -295,7 +298,7 @@ func (s *Server) ClusterRemove(ctx context.Context, node string) error {
 	wanted := []string{withPort(node)}
 	if host, port, err := net.SplitHostPort(wanted[0]); err == nil {
 		// A name may stand for the address.
-		found, _ := net.DefaultResolver.LookupHost(ctx, host)
+		found, _ := s.deps.Names.LookupHost(ctx, host)
 		for _, a := range found {
 			wanted = append(wanted, net.JoinHostPort(a, port))
 		}

@@ -79,6 +79,7 @@ func (s *Server) openCoreLocked() error {
 		ids := &identities{dir: s.cfg.Paths.Files()}
 		c.peers = peer.New(peer.Config{}, peer.Deps{
 			Identity: func() (peer.Identity, error) { return ids.of(*c.conf.Load()) }, Self: func() peer.Hello { return s.hello(c) }, Log: s.deps.Log,
+			DialContext: (&net.Dialer{Resolver: s.deps.Names}).DialContext,
 		})
 		deps.Transport = store.NewTransport(c.peers.StreamLayer(c.address), s.deps.Log)
 	}

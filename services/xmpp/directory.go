@@ -36,7 +36,7 @@ func (d *directory) Credentials(ctx context.Context, name string) (v sasl.Verifi
 	if err == nil && !ok && d.catchUp(ctx) {
 		data, ok, err = d.core.Verifiers(name)
 	}
-	if err != nil || !ok || string(data) == store.Elsewhere {
+	if err != nil || !ok || store.IsElsewhere(data) {
 		return v, false, err
 	}
 	if err := v.UnmarshalBinary(data); err != nil {

@@ -55,13 +55,17 @@ func (s *Server) handleIsMember(c *core) {
 // evictWait bounds what is told to a node that may be dead.
 const evictWait = 500 * time.Millisecond
 
-// removeHere takes a node out, on the leader, and tells it.
+// removeHere takes a node out, on the leader, and tells it. It refuses where the
+// others could not do without it.
 func (c *core) removeHere(ctx context.Context, id string) error {
 	var addr string
 	for _, m := range c.State().Members {
 		if m.ID == id {
 			addr = m.Addr
 		}
+	}
+	if err := c.needed(id); err != nil {
+		return err
 	}
 	if err := c.Remove(ctx, id); err != nil || addr == "" {
 		return err

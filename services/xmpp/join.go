@@ -85,6 +85,9 @@ func (s *Server) handleMembership(c *core) {
 		}
 		if id == from.ID {
 			// It leaves, and waits for this answer.
+			if err := c.needed(id); err != nil {
+				return nil, err
+			}
 			return nil, askAgain(c.Remove(ctx, id))
 		}
 		return nil, askAgain(c.removeHere(ctx, id))
@@ -124,7 +127,7 @@ func (s *Server) checkJoin(ctx context.Context, c *core, req joinRequest) (joinA
 	st := c.State()
 	if !st.Ready {
 		if st.LeaderAddr == "" || st.LeaderID == st.ID {
-			return none, problem.New(problem.ClusterNoMajority)
+			return none, c.leaderless(st)
 		}
 		return joinAnswer{Leader: st.LeaderAddr}, nil
 	}
@@ -261,7 +264,7 @@ func leaderFor(ctx context.Context, c *core, at string, req joinRequest) (answer
 			if err == nil {
 				break
 			}
-			if problem.CodeOf(err) != problem.ClusterNoMajority || ctx.Err() != nil || time.Now().After(elected) {
+			if !leaderMissing(err) || ctx.Err() != nil || time.Now().After(elected) {
 				return answer, err
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -351,7 +354,7 @@ func (s *Server) awaitVote(ctx context.Context, leader, id string) error {
 			return problem.New(problem.ClusterLate, "doing", "asking the leader "+leader+" to take this node in")
 		case wait.Err() != nil:
 			return err
-		case errors.Is(err, peer.ErrOutcome), code == problem.NoLeader, code == problem.ClusterNoMajority, code == problem.ClusterRoute:
+		case errors.Is(err, peer.ErrOutcome), leaderMissing(err), code == problem.ClusterRoute:
 		default:
 			return err
 		}

@@ -36,23 +36,36 @@ const (
 // errUndecided: nobody who was asked has decided.
 var errUndecided = errors.New("no Call Bridge could check the password")
 
+// errTooMany: there were too many wrong ones, so nobody was asked.
+var errTooMany = errors.New("too many wrong passwords")
+
 // passwordQuestion is what a node asks of the leader. It goes over the nodes'
 // TLS and is kept nowhere.
 type passwordQuestion struct {
 	User     string `json:"user"`
 	Password string `json:"password"`
+	// From is the client's address.
+	From string `json:"from,omitempty"`
 }
 
 // verdict on a password.
 type verdict string
 
-// The verdicts. Undecided is for a later try; unasked: there is nobody to ask.
+// The verdicts. Undecided is for a later try; unasked: there is nobody to ask;
+// tooMany: nobody is asked, as too many were wrong.
 const (
 	unasked   verdict = "unasked"
 	right     verdict = "right"
 	wrong     verdict = "wrong"
 	undecided verdict = "undecided"
+	tooMany   verdict = "too many"
 )
+
+// answer is the verdict on a password, and the Call Bridge whose it is.
+type answer struct {
+	Verdict verdict `json:"verdict"`
+	By      string  `json:"by,omitempty"`
+}
 
 // passwords implements sasl.Passwords: those that Call Bridges check.
 type passwords struct {
@@ -64,49 +77,50 @@ type passwords struct {
 // nodes offer the same, whichever Call Bridges are connected.
 func (p *passwords) Used() bool { return p.core.Elsewhere() > 0 }
 
-// Check implements sasl.Passwords. After the first success there is an account.
-func (p *passwords) Check(ctx context.Context, local string, password config.Secret) (bool, error) {
+// Check implements sasl.Passwords. After a success there is an account, which is
+// one of the directory's again where it was gone.
+func (p *passwords) Check(ctx context.Context, from, local string, password config.Secret) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()
-	q := passwordQuestion{local, password.Reveal()}
-	v, err := p.ask(ctx, q)
+	q := passwordQuestion{local, password.Reveal(), from}
+	a, err := p.ask(ctx, q)
+	v := a.Verdict
 	switch {
 	case err != nil:
 		p.server.log.Warn("password not checked", "user", local, "err", err)
 		return false, err
+	case v == tooMany:
+		p.server.log.Warn("password not checked: too many wrong ones for this user, so the directory is not asked, lest it locks the account", "user", local, "from", from, "within", attemptsOver)
+		return false, errTooMany
 	case v == undecided, v == unasked && p.Used():
 		return false, errUndecided
 	case v != right:
 		return false, nil
 	}
-	if p.core.Account(local) {
+	if p.core.MayLogIn(local) {
 		return true, nil
 	}
-	err = p.server.apply(ctx, &store.AccountAdd{Name: local, Verifiers: []byte(store.Elsewhere)})
-	if problem.CodeOf(err) == problem.UserExists {
-		// Another node has made it meanwhile.
-		err = nil
-	}
+	err = p.server.apply(ctx, &store.AccountsListed{Bridge: a.By, Listed: []string{local}})
 	return err == nil, err
 }
 
 // ask has the leader find out, wherever it is. Elections are waited for.
-func (p *passwords) ask(ctx context.Context, q passwordQuestion) (v verdict, err error) {
+func (p *passwords) ask(ctx context.Context, q passwordQuestion) (a answer, err error) {
 	for {
 		if r := p.server.routerHere(); r != nil {
-			v, err = p.server.asking.check(ctx, r, q)
+			a, err = p.server.asking.check(ctx, r, q)
 		} else if st := p.core.State(); p.core.peers == nil || st.LeaderAddr == "" || st.LeaderID == st.ID {
 			err = problem.New(problem.NoLeader)
 		} else {
-			err = p.core.peers.Call(ctx, st.LeaderAddr, callCheckPassword, q, &v)
+			err = p.core.peers.Call(ctx, st.LeaderAddr, callCheckPassword, q, &a)
 		}
 		if code := problem.CodeOf(err); code != problem.NoLeader && code != problem.ClusterRoute && !errors.Is(err, router.ErrStopped) {
-			return v, err
+			return a, err
 		}
 		select {
 		case <-time.After(leaderPause):
 		case <-ctx.Done():
-			return v, err
+			return a, err
 		}
 	}
 }
@@ -122,11 +136,11 @@ func (s *Server) handlePasswords(c *core) {
 		if r == nil {
 			return nil, problem.New(problem.NoLeader)
 		}
-		v, err := s.asking.check(ctx, r, q)
+		a, err := s.asking.check(ctx, r, q)
 		if errors.Is(err, router.ErrStopped) {
 			err = problem.New(problem.NoLeader)
 		}
-		return v, err
+		return a, err
 	})
 }
 
@@ -146,35 +160,45 @@ type asker interface {
 }
 
 // check goes over those who offer, begun at a random one, until one decides.
-func (a *asking) check(ctx context.Context, r asker, q passwordQuestion) (verdict, error) {
+func (a *asking) check(ctx context.Context, r asker, q passwordQuestion) (answer, error) {
 	offers, err := r.Offers(ctx)
 	if err != nil {
-		return undecided, err
+		return answer{Verdict: undecided}, err
 	}
 	if len(offers) == 0 {
-		return unasked, nil
+		return answer{Verdict: unasked}, nil
 	}
-	if !a.attempts.begin(q.User) {
-		return undecided, nil
+	home, ok := a.attempts.begin(q.User, q.From)
+	if !ok {
+		return answer{Verdict: tooMany}, nil
 	}
-	v := undecided
+	said := answer{Verdict: undecided}
 	for _, o := range a.order(offers) {
-		if v = a.ask(ctx, r, o, q); v != undecided || ctx.Err() != nil {
+		var v verdict
+		if v, err = a.ask(ctx, r, o, q); v != undecided {
+			said = answer{v, o.Name}
+		}
+		if v != undecided || err != nil || ctx.Err() != nil {
 			break
 		}
 	}
-	a.attempts.end(q.User, v)
-	return v, nil
+	a.attempts.end(q.User, q.From, home, said.Verdict)
+	return said, err
 }
 
-func (a *asking) ask(ctx context.Context, r asker, o router.Offer, q passwordQuestion) verdict {
+// ask asks one of them. The error is that of a router whose leadership has ended
+// meanwhile: another leader can be asked.
+func (a *asking) ask(ctx context.Context, r asker, o router.Offer, q passwordQuestion) (verdict, error) {
 	e, err := authenticator.Check(o.Key, q.User, config.Secret(q.Password))
 	if err != nil {
-		return undecided
+		return undecided, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	answer, err := r.Ask(ctx, o.Name, e)
+	if errors.Is(err, router.ErrStopped) {
+		return undecided, err
+	}
 	ok, decided := false, false
 	if err == nil {
 		ok, decided = authenticator.ReadVerdict(answer)
@@ -182,11 +206,11 @@ func (a *asking) ask(ctx context.Context, r asker, o router.Offer, q passwordQue
 	a.note(o.Name, decided)
 	switch {
 	case !decided:
-		return undecided
+		return undecided, nil
 	case ok:
-		return right
+		return right, nil
 	}
-	return wrong
+	return wrong, nil
 }
 
 // order begins at a random one; those who have not answered lately come last.

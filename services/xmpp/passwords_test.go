@@ -95,8 +95,11 @@ func TestCheckPassword(t *testing.T) {
 				}
 				var a asking
 				begun := time.Now()
-				got, err := a.check(t.Context(), b, passwordQuestion{"alice", "Wonder-land1"})
-				if got != tt.want || err != nil || time.Since(begun) != tt.took {
+				got, err := a.check(t.Context(), b, passwordQuestion{"alice", "Wonder-land1", ""})
+				if decided := got.Verdict == right || got.Verdict == wrong; decided != (got.By == "cb0") {
+					t.Errorf("check = %v by %q; want cb0 where it decided", got.Verdict, got.By)
+				}
+				if got.Verdict != tt.want || err != nil || time.Since(begun) != tt.took {
 					t.Errorf("check = %v, %v after %v; want %v after %v", got, err, time.Since(begun), tt.want, tt.took)
 				}
 			})
@@ -111,7 +114,7 @@ func TestCheckPassword(t *testing.T) {
 				var a asking
 				check := func() (asked []string) {
 					b.asked = nil
-					if got, err := a.check(t.Context(), b, passwordQuestion{"alice", "Wonder-land1"}); got != right || err != nil {
+					if got, err := a.check(t.Context(), b, passwordQuestion{"alice", "Wonder-land1", ""}); got.Verdict != right || err != nil {
 						t.Fatalf("check = %v, %v; want right", got, err)
 					}
 					return b.asked
@@ -143,7 +146,7 @@ func TestCheckPassword(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			var a asking
-			if got, err := a.check(ctx, b, passwordQuestion{"alice", "Wonder-land1"}); got != undecided || err != nil || len(b.asked) != 1 {
+			if got, err := a.check(ctx, b, passwordQuestion{"alice", "Wonder-land1", ""}); got.Verdict != undecided || err != nil || len(b.asked) != 1 {
 				t.Errorf("check = %v, %v, %d asked; want undecided after one", got, err, len(b.asked))
 			}
 		})
@@ -162,17 +165,17 @@ func TestWrongPasswords(t *testing.T) {
 		var a asking
 		var all sync.WaitGroup
 		for range 20 {
-			all.Go(func() { a.check(t.Context(), b, passwordQuestion{"alice", "Wonder-land1"}) })
+			all.Go(func() { a.check(t.Context(), b, passwordQuestion{"alice", "Wonder-land1", ""}) })
 		}
 		all.Wait()
 		if n := len(b.asked); n != maxAttempts {
 			t.Errorf("20 at once: asked %d times; want %d", n, maxAttempts)
 		}
-		if got, _ := a.check(t.Context(), b, passwordQuestion{"alice", "Wonder-land1"}); got != undecided || len(b.asked) != maxAttempts {
-			t.Errorf("check = %v, asked %d times; want undecided, and nobody asked", got, len(b.asked))
+		if got, _ := a.check(t.Context(), b, passwordQuestion{"alice", "Wonder-land1", ""}); got.Verdict != tooMany || len(b.asked) != maxAttempts {
+			t.Errorf("check = %v, asked %d times; want too many, and nobody asked", got, len(b.asked))
 		}
 		time.Sleep(attemptsOver + time.Second)
-		if got, _ := a.check(t.Context(), b, passwordQuestion{"alice", "Wonder-land1"}); got != wrong {
+		if got, _ := a.check(t.Context(), b, passwordQuestion{"alice", "Wonder-land1", ""}); got.Verdict != wrong {
 			t.Errorf("check after %v = %v; want wrong", attemptsOver, got)
 		}
 	})
@@ -181,36 +184,104 @@ func TestWrongPasswords(t *testing.T) {
 func TestAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var a attempts
-		for i := range 3 * maxAttempts {
-			if !a.begin("alice") {
-				t.Fatalf("begin %d = false; want true, as the ones before were not wrong", i)
+		try := func(name, from string, v verdict) bool {
+			home, ok := a.begin(name, from)
+			if ok {
+				a.end(name, from, home, v)
 			}
-			a.end("alice", []verdict{right, undecided}[i%2])
+			return ok
+		}
+		for i := range 3 * maxAttempts {
+			if !try("alice", "", []verdict{right, undecided}[i%2]) {
+				t.Fatalf("attempt %d is not made; want it, as the ones before were not wrong", i)
+			}
 		}
 		for range maxAttempts - 1 {
-			a.begin("alice")
-			a.end("alice", wrong)
+			try("alice", "", wrong)
 		}
-		a.begin("alice")
-		a.end("alice", right)
-		if !a.begin("alice") {
-			t.Error("begin after the right one = false; want true")
+		try("alice", "", right)
+		if !try("alice", "", undecided) {
+			t.Error("no attempt after the right one; want one")
 		}
-		a.end("alice", undecided)
 		if n := len(a.byName); n != 0 {
 			t.Errorf("%d names are remembered; want none", n)
 		}
 		for i := range maxAttempted {
-			name := strconv.Itoa(i)
-			a.begin(name)
-			a.end(name, wrong)
+			try(strconv.Itoa(i), "", wrong)
 		}
-		if a.begin("one more") {
-			t.Error("begin of one name too many = true; want false")
+		if try("one more", "", wrong) {
+			t.Error("an attempt for one name too many; want none")
 		}
 		time.Sleep(attemptsOver + time.Second)
-		if !a.begin("one more") || len(a.byName) != 1 {
-			t.Errorf("begin after %v: %d names; want one", attemptsOver, len(a.byName))
+		if !try("one more", "", wrong) || len(a.byName) != 1 {
+			t.Errorf("after %v: %d names; want one", attemptsOver, len(a.byName))
+		}
+	})
+}
+
+// TestAttemptsAtHome: strangers can use up what strangers have, and what a user
+// has at home is a few more and no more than that.
+func TestAttemptsAtHome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const home, abroad = "10.0.0.1", "192.0.2."
+		for _, tt := range []struct {
+			name string
+			// wrong are where wrong ones come from until none is asked for.
+			wrong []string
+			// then may be tried from home and from elsewhere.
+			atHome, away int
+		}{
+			{"nobody", nil, maxAttempts, maxAttempts},
+			{"one stranger", []string{abroad + "1"}, homeAttempts, 0},
+			{"many strangers", []string{abroad + "1", abroad + "2", abroad + "3", abroad + "4", abroad + "5", abroad + "6"}, homeAttempts, 0},
+			{"at home", []string{home}, 0, 0},
+			{"strangers, then at home", []string{abroad + "1", home}, 0, 0},
+		} {
+			var a attempts
+			try := func(from string, v verdict) bool {
+				h, ok := a.begin("alice", from)
+				if ok {
+					a.end("alice", from, h, v)
+				}
+				return ok
+			}
+			until := func(from string) (n int) {
+				for try(from, wrong) {
+					n++
+				}
+				return n
+			}
+			asked := 0
+			begin := func() {
+				a = attempts{}
+				try(home, right)
+				asked = 0
+				for _, from := range tt.wrong {
+					asked += until(from)
+				}
+			}
+			begin()
+			if got := until(abroad + "9"); got != tt.away {
+				t.Errorf("%s: %d more from elsewhere; want %d", tt.name, got, tt.away)
+			}
+			begin()
+			if got := until(home); got != tt.atHome {
+				t.Errorf("%s: %d more from home; want %d", tt.name, got, tt.atHome)
+			} else if asked+got > maxAttempts+homeAttempts {
+				t.Errorf("%s: asked %d times; want no more than %d", tt.name, asked+got, maxAttempts+homeAttempts)
+			}
+			begin()
+			if tt.atHome > 0 && (!try(home, right) || until(abroad+"9") != maxAttempts) {
+				t.Errorf("%s: the right one from home does not begin anew", tt.name)
+			}
+		}
+		var a attempts
+		for i := range maxHomes + 1 {
+			h, _ := a.begin("alice", strconv.Itoa(i))
+			a.end("alice", strconv.Itoa(i), h, right)
+		}
+		if got := a.homes["alice"]; len(got) != maxHomes || slices.Contains(got, "0") {
+			t.Errorf("homes = %v; want the last %d", got, maxHomes)
 		}
 	})
 }
@@ -219,9 +290,17 @@ func TestAttempts(t *testing.T) {
 // that the next leader is asked.
 func TestCheckPasswordStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := failing{router.ErrStopped}
+		// It may stop before anybody is asked, or meanwhile.
+		stopped := &bridgesOf{t: t}
+		for _, name := range []string{"cb1", "cb2"} {
+			stopped.add(name, func(context.Context) (*stanza.Element, error) { return nil, router.ErrStopped })
+		}
 		var a asking
-		if got, err := a.check(t.Context(), b, passwordQuestion{"alice", "x"}); !errors.Is(err, router.ErrStopped) || got != undecided {
+		if got, err := a.check(t.Context(), stopped, passwordQuestion{"alice", "Wonder-land1", ""}); !errors.Is(err, router.ErrStopped) || got.Verdict != undecided || len(stopped.asked) != 1 {
+			t.Errorf("check = %v, %v, %d asked; want the error of the first", got, err, len(stopped.asked))
+		}
+		b := failing{router.ErrStopped}
+		if got, err := a.check(t.Context(), b, passwordQuestion{"alice", "x", ""}); !errors.Is(err, router.ErrStopped) || got.Verdict != undecided {
 			t.Errorf("check = %v, %v; want the error", got, err)
 		}
 	})

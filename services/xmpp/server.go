@@ -18,6 +18,7 @@ import (
 
 	"parley/services/config"
 	"parley/services/control"
+	"parley/services/problem"
 	"parley/services/xmpp/store"
 	"parley/services/xmpp/xmppapi"
 )
@@ -46,6 +47,9 @@ type Deps struct {
 	// Address is the IPv4 address of an interface, by which other nodes
 	// reach this one; it may change.
 	Address func(iface string) (netip.Addr, error)
+	// Names finds other nodes by their names; nil is the system's way, which on
+	// the appliance is the node's own resolver.
+	Names *net.Resolver
 	// Examine is this node's examiner, for the other members; nil for none.
 	Examine func(ctx context.Context, in json.RawMessage) (json.RawMessage, error)
 	Log     *slog.Logger
@@ -189,7 +193,12 @@ func (s *Server) Reset(ctx context.Context) (stillMember string, err error) {
 	if s.isMember() {
 		leave, cancel := context.WithTimeout(ctx, leaveWait)
 		defer cancel()
-		if err := s.leave(leave); err != nil {
+		err := s.leave(leave)
+		if problem.CodeOf(err) == problem.ClusterNeeded {
+			// The others would serve nobody, and can be spared that.
+			return "", err
+		}
+		if err != nil {
 			s.log.Warn("reset while still a member of the cluster", "err", err)
 			stillMember = s.core.address()
 		}

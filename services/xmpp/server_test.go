@@ -61,12 +61,14 @@ func newWorld(t *testing.T) *world {
 			t.Errorf("Run = %v; want nil", err)
 		}
 	})
-	client := xmppapi.NewClient(paths.Socket("xmpp"))
-	for {
-		if st, err := client.Status(t.Context()); err == nil && st.State == "LEADER" {
-			return w
+	await(t, "it to lead", func() error {
+		st, err := xmppapi.NewClient(paths.Socket("xmpp")).Status(t.Context())
+		if err == nil && st.State != "LEADER" {
+			err = errors.New(st.State)
 		}
-	}
+		return err
+	})
+	return w
 }
 
 func (w *world) listen(_ context.Context, ifaces []string, port int) ([]net.Listener, error) {

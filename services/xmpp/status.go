@@ -23,6 +23,7 @@ func (s *Server) Status(context.Context) (xmppapi.Status, error) {
 	if st.Accounts, st.Pending, err = s.core.Counts(); err != nil {
 		return st, err
 	}
+	st.Directory, st.Left = s.core.Elsewhere(), s.core.Gone()
 	if s.core.peers != nil {
 		if trust, err := loadTrust(s.cfg.Paths.Files(), *s.core.conf.Load()); err == nil {
 			st.TrustExpires = trust.Expires()
@@ -72,7 +73,7 @@ func (s *Server) Users(ctx context.Context) ([]xmppapi.User, error) {
 	}
 	users := make([]xmppapi.User, len(accounts))
 	for i, a := range accounts {
-		users[i] = xmppapi.User{Name: a.Name, Pending: a.Pending, Sessions: connected.Resources[a.Name], Directory: a.Elsewhere}
+		users[i] = xmppapi.User{Name: a.Name, Pending: a.Pending, Sessions: connected.Resources[a.Name], Directory: a.Elsewhere, Left: a.Gone}
 	}
 	return users, nil
 }
@@ -89,9 +90,16 @@ func (s *Server) CallBridges(ctx context.Context) ([]xmppapi.CallBridge, error) 
 	if err != nil {
 		return nil, err
 	}
+	described, err := descriptions(s.core.Store)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]xmppapi.CallBridge, len(bridges))
 	for i, b := range bridges {
-		out[i] = xmppapi.CallBridge{Name: b.Name, Secret: b.Secret, Connected: slices.Contains(connected.Components, b.Name)}
+		out[i] = xmppapi.CallBridge{
+			Name: b.Name, Secret: b.Secret, Connected: slices.Contains(connected.Components, b.Name),
+			Authenticates: slices.Contains(connected.Authenticators, b.Name), Description: described[b.Name],
+		}
 	}
 	return out, nil
 }
@@ -109,10 +117,4 @@ func (s *Server) DelUser(ctx context.Context, name string) error {
 	}
 	return s.routed(ctx, callDeleteAccount, local, func(ctx context.Context, r *router.Router) error { return r.DeleteAccount(ctx, local) },
 		&store.AccountDel{Name: local, Domain: d.XMPP.Domain})
-}
-
-// DelCallBridge implements xmppapi.API.
-func (s *Server) DelCallBridge(ctx context.Context, name string) error {
-	return s.routed(ctx, callDeleteCallBridge, name, func(ctx context.Context, r *router.Router) error { return r.DeleteCallBridge(ctx, name) },
-		&store.BridgeDel{Name: name})
 }

@@ -69,7 +69,7 @@ func (d *diary) deps() client.Deps {
 // await waits until a list has grown to n, and returns it.
 func (d *diary) await(t testing.TB, list *[]string, n int) []string {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		d.mu.Lock()
 		got := slices.Clone(*list)
 		d.mu.Unlock()
@@ -100,7 +100,7 @@ func run(t testing.TB, cfg client.Config, deps client.Deps) *client.Client {
 
 func ready(t testing.TB, c *client.Client) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if err := c.Ready(ctx); err != nil {
 		t.Fatal(err)
@@ -197,7 +197,7 @@ func TestWrongPasswordIsFinal(t *testing.T) {
 	s := startServer(t, "ada")
 	cfg := s.config("ada")
 	cfg.Password = "wrong"
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c := client.New(cfg, client.Deps{})
 	if err := c.Run(ctx); !errors.Is(err, client.ErrPassword) {

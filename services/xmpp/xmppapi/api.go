@@ -21,7 +21,8 @@ type API interface {
 	// Reset forgets the replicated store: accounts, rosters, messages,
 	// Call Bridges. The caller clears live.json. A member takes itself out of
 	// its cluster first; where it cannot, stillMember is the address that
-	// the others have to remove.
+	// the others have to remove. It is refused, and nothing has changed, where
+	// those would be no majority without it.
 	Reset(ctx context.Context) (stillMember string, err error)
 
 	// Cluster is what this node knows of its cluster.
@@ -41,6 +42,8 @@ type API interface {
 	// AddCallBridge registers a component; an empty secret is generated.
 	AddCallBridge(ctx context.Context, name, secret string) (CallBridge, error)
 	DelCallBridge(ctx context.Context, name string) error
+	// DescribeCallBridge keeps what others have to say of one; it has no effect.
+	DescribeCallBridge(ctx context.Context, name string, d Description) error
 	CallBridges(ctx context.Context) ([]CallBridge, error)
 
 	AddUser(ctx context.Context, u Credential) error
@@ -85,6 +88,10 @@ type Status struct {
 	Sessions   int `json:"sessions"`
 	Components int `json:"components"`
 	Accounts   int `json:"accounts"`
+	// Directory of them have their password in the directory, and Left of these
+	// are not listed there any more.
+	Directory int `json:"directory"`
+	Left      int `json:"left"`
 	// Pending messages wait for their recipient.
 	Pending int `json:"pending"`
 	// Expires is when the certificate in use ends; zero with none.
@@ -100,6 +107,18 @@ type CallBridge struct {
 	Name      string `json:"name"`
 	Secret    string `json:"secret"`
 	Connected bool   `json:"connected"`
+	// Authenticates says that it offers to check passwords.
+	Authenticates bool `json:"authenticates"`
+	// Description is DescribeCallBridge's.
+	Description Description `json:"description,omitzero"`
+}
+
+// Description is of a Call Bridge what the original's programs note with it, for
+// calls between Call Bridges. Nothing here goes by it.
+type Description struct {
+	// Address is the URL of its API, SIPDomain the domain of calls to it.
+	Address   string `json:"address,omitempty"`
+	SIPDomain string `json:"sip_domain,omitempty"`
 }
 
 // Credential is an account's name (the local part) and password.
@@ -116,8 +135,9 @@ type User struct {
 	// Pending messages wait for this user.
 	Pending int `json:"pending"`
 	// Directory says that the password is the directory's, and Call Bridges
-	// check it.
+	// check it; Left that the user is not in the directory any more.
 	Directory bool `json:"directory,omitempty"`
+	Left      bool `json:"left,omitempty"`
 }
 
 // Cluster is the cluster as one node knows it.

@@ -84,6 +84,11 @@ func (c *Client) DelCallBridge(ctx context.Context, name string) error {
 	return c.c.Call(ctx, "POST", "/callbridges/del", CallBridge{Name: name}, nil)
 }
 
+// DescribeCallBridge implements API.
+func (c *Client) DescribeCallBridge(ctx context.Context, name string, d Description) error {
+	return c.c.Call(ctx, "POST", "/callbridges/describe", CallBridge{Name: name, Description: d}, nil)
+}
+
 // CallBridges implements API.
 func (c *Client) CallBridges(ctx context.Context) (cbs []CallBridge, err error) {
 	return cbs, c.c.Call(ctx, "GET", "/callbridges", nil, &cbs)
@@ -160,6 +165,9 @@ func Handler(api API) http.Handler {
 	})
 	control.Handle(mux, service, "POST /callbridges/del", func(ctx context.Context, cb CallBridge) (none, error) {
 		return none{}, api.DelCallBridge(ctx, cb.Name)
+	})
+	control.Handle(mux, service, "POST /callbridges/describe", func(ctx context.Context, cb CallBridge) (none, error) {
+		return none{}, api.DescribeCallBridge(ctx, cb.Name, cb.Description)
 	})
 	return mux
 }

@@ -18,6 +18,7 @@ import (
 	"parley/services/account"
 	"parley/services/config"
 	"parley/services/files"
+	"parley/services/network/loopback"
 	"parley/services/pki"
 	"parley/services/xmpp"
 	"parley/services/xmpp/xmppapi"
@@ -41,12 +42,13 @@ type Server struct {
 	paths config.Paths
 	store *config.Store
 
-	mu sync.Mutex
-	// clients and components are where it serves them; they stay.
-	clients, components netip.AddrPort
-	stop                context.CancelFunc
-	ended               chan error
-	conns               []net.Conn
+	// addr is its own, at which it has the usual ports.
+	addr  netip.Addr
+	stop  context.CancelFunc
+	ended chan error
+
+	mu    sync.Mutex
+	conns []net.Conn
 }
 
 // New starts a server of the domain, with these names in its certificate. It
@@ -59,7 +61,7 @@ func New(t testing.TB, domain string, names ...string) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &Server{t: t, paths: config.FolderPaths(dir)}
+	s := &Server{t: t, paths: config.FolderPaths(dir), addr: loopback.Address()}
 	s.store = config.NewStore(s.paths.Live())
 	s.API = xmppapi.NewClient(s.paths.Socket("xmpp"))
 	root := files.NewStore(files.Config{Dir: s.paths.Files(), State: dir}, files.Deps{Audit: silentAudit{}})
@@ -85,18 +87,10 @@ func New(t testing.TB, domain string, names ...string) *Server {
 }
 
 // Clients is where clients are served.
-func (s *Server) Clients() netip.AddrPort {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.clients
-}
+func (s *Server) Clients() netip.AddrPort { return netip.AddrPortFrom(s.addr, xmpp.ClientPort) }
 
 // Components is where components are served.
-func (s *Server) Components() netip.AddrPort {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.components
-}
+func (s *Server) Components() netip.AddrPort { return netip.AddrPortFrom(s.addr, xmpp.ComponentPort) }
 
 // Start runs the server until it leads.
 func (s *Server) Start() {
@@ -177,23 +171,12 @@ func (s *Server) Connected(name string) bool {
 	return false
 }
 
-// listen opens the doors where they were before.
+// listen opens a door.
 func (s *Server) listen(ctx context.Context, _ []string, port int) ([]net.Listener, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	door := &s.clients
-	if port == xmpp.ComponentPort {
-		door = &s.components
-	}
-	at := "127.0.0.1:0"
-	if door.IsValid() {
-		at = door.String()
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", at)
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", netip.AddrPortFrom(s.addr, uint16(port)).String())
 	if err != nil {
 		return nil, err
 	}
-	*door = l.Addr().(*net.TCPAddr).AddrPort()
 	return []net.Listener{caught{l, s}}, nil
 }
 
