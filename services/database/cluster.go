@@ -1,11 +1,11 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -152,7 +152,8 @@ func (s *Server) ready(d config.Database, server bool) error {
 
 // early are the refusals of commands that have not begun.
 var early = []problem.Code{
-	problem.DatabaseClustered, problem.DatabaseUnready, problem.DatabaseAlone, problem.DatabasePrimary, problem.DatabaseNode, problem.DatabaseSelf,
+	problem.DatabaseClustered, problem.DatabaseUnready, problem.DatabaseAlone, problem.DatabasePrimary, problem.DatabaseNode, problem.DatabaseSelf, problem.DatabaseElsewhere,
+	problem.DatabaseNeeded,
 }
 
 // noted keeps what became of a command, for Status.
@@ -167,6 +168,22 @@ func (s *Server) noted(command string, err error) error {
 		s.log.Warn("the last command is not kept", "err", saved)
 	}
 	return err
+}
+
+// ClearError implements databaseapi.API.
+func (s *Server) ClearError(context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.place.Last.OK {
+		return nil
+	}
+	p := s.place
+	p.Last = databaseapi.Command{}
+	if err := p.save(s.cfg.Paths.Database()); err != nil {
+		return err
+	}
+	s.place = p
+	return nil
 }
 
 // Remove implements databaseapi.API.
@@ -190,12 +207,12 @@ func (s *Server) remove(ctx context.Context, node string) error {
 		return problem.New(problem.DatabaseAlone)
 	case databaseapi.Connected:
 		if node != "" {
-			return problem.New(problem.DatabaseNode, "node", node, "members", strings.Join(hosts(p.Servers), ", "))
+			return problem.New(problem.DatabaseElsewhere, "node", node, "members", strings.Join(hosts(p.Servers), ", "))
 		}
 		return s.become(place{Mode: databaseapi.Alone, Folder: p.Folder})
 	}
 	st := c.State()
-	member, err := find(ctx, st, node)
+	member, err := s.find(ctx, st, node)
 	if err != nil {
 		return err
 	}
@@ -221,10 +238,10 @@ func (s *Server) remove(ctx context.Context, node string) error {
 }
 
 // find is the member that node, an address or a name, stands for; "" is this one.
-func find(ctx context.Context, st store.State, node string) (store.Member, error) {
+func (s *Server) find(ctx context.Context, st store.State, node string) (store.Member, error) {
 	wanted := []string{withPort(node)}
 	if node != "" {
-		found, _ := net.DefaultResolver.LookupHost(ctx, hostOf(node))
+		found, _ := s.deps.Names.LookupHost(ctx, hostOf(node))
 		for _, a := range found {
 			wanted = append(wanted, withPort(a))
 		}
@@ -236,12 +253,14 @@ func find(ctx context.Context, st store.State, node string) (store.Member, error
 		}
 		all = append(all, m.Addr)
 	}
-	return store.Member{}, problem.New(problem.DatabaseNode, "node", node, "members", strings.Join(hosts(all), ", "))
+	return store.Member{}, problem.New(problem.DatabaseNode, "node", cmp.Or(node, "this node"), "members", strings.Join(hosts(all), ", "))
 }
 
 func hosts(addrs []string) (hs []string) {
 	for _, a := range addrs {
-		hs = append(hs, hostOf(a))
+		if h := hostOf(a); !slices.Contains(hs, h) {
+			hs = append(hs, h)
+		}
 	}
 	return hs
 }
@@ -256,7 +275,7 @@ func (c *core) takeOut(ctx context.Context, id string) error {
 		var err error
 		switch {
 		case st.Ready:
-			err = unsettled(c.Store.Remove(ctx, id))
+			err = c.removeHere(ctx, id)
 		case st.LeaderAddr != "" && st.LeaderID != st.ID:
 			err = c.peers.Call(ctx, st.LeaderAddr, callRemove, id, nil)
 		default:
@@ -277,6 +296,35 @@ func (c *core) takeOut(ctx context.Context, id string) error {
 			return problem.New(problem.DatabaseNoLeader)
 		}
 	}
+}
+
+// removeHere takes a member out; this node must lead. It refuses where those that
+// would be left have no majority that is reached: they could not even agree on
+// the removal.
+func (c *core) removeHere(ctx context.Context, id string) error {
+	st := c.State()
+	states := c.peers.Peers()
+	var node string
+	var lost []string
+	voters := 0
+	for _, m := range st.Members {
+		switch {
+		case m.ID == id:
+			node = hostOf(m.Addr)
+			if !m.Voter {
+				return unsettled(c.Store.Remove(ctx, id))
+			}
+		case m.Voter:
+			voters++
+			if m.ID != st.ID && !states[m.ID].Reachable {
+				lost = append(lost, hostOf(m.Addr))
+			}
+		}
+	}
+	if len(lost) > 0 && voters-len(lost) <= voters/2 {
+		return problem.New(problem.DatabaseNeeded, "node", node, "lost", strings.Join(lost, ", "), "first", lost[0])
+	}
+	return unsettled(c.Store.Remove(ctx, id))
 }
 
 // become closes the store and opens that of p.

@@ -19,6 +19,13 @@ import (
 	"parley/services/xmpp/store"
 )
 
+// Nobody who chats waits for the database, so it takes its time to call a node
+// lost: on a busy machine elections of its own would take from XMPP's.
+var (
+	pings  = peer.Config{Ping: 400 * time.Millisecond, Silence: 1500 * time.Millisecond}
+	timing = store.Timing{Heartbeat: 1500 * time.Millisecond}
+)
+
 // core is the store while it runs and, where it is not alone, the connections to
 // other nodes.
 type core struct {
@@ -34,6 +41,8 @@ type core struct {
 	joining atomic.Bool
 	version string
 	address func() string
+	// answered is the server of a connected node that answered last.
+	answered atomic.Pointer[string]
 
 	// listeners are open once listen has done it; Server.mu guards them.
 	listeners []net.Listener
@@ -65,15 +74,15 @@ func (s *Server) openCore(p place) (*core, error) {
 	log := s.deps.Log.With("of", "database")
 	deps := store.Deps{Log: log}
 	if p.Mode != databaseapi.Alone {
-		c.peers = peer.New(peer.Config{}, peer.Deps{
+		c.peers = peer.New(pings, peer.Deps{
 			Identity: func() (peer.Identity, error) { return loadIdentity(s.cfg.Paths.Files(), *c.conf.Load()) },
-			Self:     c.hello, Log: log,
+			Self:     c.hello, DialContext: s.dial(), Log: log,
 		})
 	}
 	if p.Mode == databaseapi.Member {
 		deps.Transport = store.NewTransport(c.peers.StreamLayer(c.address), log)
 	}
-	c.Store = store.New(store.Config{Dir: filepath.Join(s.cfg.Paths.Database(), p.Folder), Reserve: store.DefaultReserve}, deps)
+	c.Store = store.New(store.Config{Dir: filepath.Join(s.cfg.Paths.Database(), p.Folder), Reserve: store.DefaultReserve, Timing: timing}, deps)
 	if err := c.Store.Open(); err != nil {
 		c.stop()
 		return nil, explain(err)
@@ -97,6 +106,11 @@ func (s *Server) openCore(p place) (*core, error) {
 		close(c.ended)
 	}()
 	return c, nil
+}
+
+// dial makes connections to other nodes.
+func (s *Server) dial() func(ctx context.Context, network, addr string) (net.Conn, error) {
+	return (&net.Dialer{Resolver: s.deps.Names}).DialContext
 }
 
 func (c *core) close() error {

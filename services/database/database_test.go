@@ -7,14 +7,17 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"parley/services/config"
 	"parley/services/database/databaseapi"
 	"parley/services/problem"
+	"parley/services/xmpp/peer"
 )
 
 // TestAlone: a node without a cluster has its data to itself, and keeps it.
@@ -77,8 +80,20 @@ func TestCluster(t *testing.T) {
 		t.Errorf("Join of a fourth = %v; want %q", err, problem.DatabaseMany)
 	}
 	first := primary(all...)
-	if err := first.Remove(t.Context(), ""); problem.CodeOf(err) != problem.DatabasePrimary {
-		t.Errorf("Remove of the primary = %v; want %q", err, problem.DatabasePrimary)
+	for {
+		err := first.Remove(t.Context(), "")
+		if err != nil {
+			if problem.CodeOf(err) != problem.DatabasePrimary {
+				t.Errorf("Remove of the primary = %v; want %q", err, problem.DatabasePrimary)
+			}
+			break
+		}
+		// It was it no more.
+		rest := slices.DeleteFunc(slices.Clone(all), func(n *node) bool { return n == first })
+		next := primary(rest...)
+		must(t, first.Join(t.Context(), next.address))
+		first.awaitNodes(all...)
+		first = next
 	}
 	if err := a.Reload(t.Context()); err != nil {
 		t.Errorf("Reload of nothing new = %v", err)
@@ -93,6 +108,16 @@ func TestCluster(t *testing.T) {
 	}
 	first.stop()
 	rest[0].put("after", "2")
+	next, replica := primary(rest...), rest[0]
+	if next == replica {
+		replica = rest[1]
+	}
+	for n, node := range map[*node]string{next: replica.address, replica: ""} {
+		if err := n.Remove(t.Context(), node); problem.CodeOf(err) != problem.DatabaseNeeded || !strings.Contains(err.Error(), first.address) {
+			t.Errorf("Remove of %q, with one node down, on %s = %v; want %q with who is", node, n.address, err, problem.DatabaseNeeded)
+		}
+	}
+	replica.put("after", "2")
 	d.awaitRecords(append(want, "after=2")...)
 	must(t, rest[0].Remove(t.Context(), first.address))
 	rest[1].awaitNodes(rest...)
@@ -108,6 +133,9 @@ func TestCluster(t *testing.T) {
 		t.Errorf("List on the one taken out = %v, %v; want %v at least", rs, err, want)
 	}
 	d.awaitNodes(rest...)
+	if err := d.Remove(t.Context(), rest[0].address); problem.CodeOf(err) != problem.DatabaseElsewhere || !strings.Contains(err.Error(), rest[0].address) {
+		t.Errorf("Remove of a member on one that is connected = %v; want %q, and where", err, problem.DatabaseElsewhere)
+	}
 
 	// The majority is lost for good.
 	gone, left := primary(rest...), rest[0]
@@ -163,6 +191,111 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// TestStopHandsOver: when a stopped primary has ended, another leads already.
+func TestStopHandsOver(t *testing.T) {
+	ca := newAuthority(t)
+	all := []*node{newNode(t, ca), newNode(t, ca), newNode(t, ca)}
+	must(t, all[0].Initialize(t.Context(), false))
+	for _, n := range all[1:] {
+		must(t, n.Join(t.Context(), all[0].address))
+	}
+	for _, n := range all {
+		n.awaitNodes(all...)
+	}
+	// A busy machine may be too slow for it once, or twice.
+	for round := 1; ; round++ {
+		first := primary(all...)
+		first.stop()
+		led := slices.ContainsFunc(all, func(n *node) bool {
+			c, _ := n.current()
+			st := c.State()
+			return n != first && st.LeaderID == st.ID
+		})
+		first.start()
+		for _, n := range all {
+			n.awaitNodes(all...)
+		}
+		if led {
+			return
+		}
+		if round == 5 {
+			t.Fatalf("in %d rounds none of the others led when the primary had stopped", round)
+		}
+	}
+}
+
+// TestIncomplete: while a node joins, what it lacks is not taken for what is not
+// there.
+func TestIncomplete(t *testing.T) {
+	n := newNode(t, newAuthority(t))
+	n.put("k", "v")
+	c, _ := n.current()
+	c.joining.Store(true)
+	if rs, err := n.List(t.Context(), "t"); problem.CodeOf(err) != problem.DatabaseNoLeader {
+		t.Errorf("List during a join = %v, %v; want %q", rs, err, problem.DatabaseNoLeader)
+	}
+	c.joining.Store(false)
+	n.awaitRecords("k=v")
+}
+
+// TestSilentServer: one that is silent keeps a connected node from nothing.
+func TestSilentServer(t *testing.T) {
+	ca := newAuthority(t)
+	a, b := newNode(t, ca), newNode(t, ca)
+	must(t, a.Initialize(t.Context(), false))
+	a.put("k", "v")
+	must(t, b.Connect(t.Context(), a.address))
+	silent, err := net.Listen("tcp", net.JoinHostPort(newAddress(), "0"))
+	must(t, err)
+	defer silent.Close()
+	b.mu.Lock()
+	b.place.Servers = []string{silent.Addr().String(), a.address + ":5432"}
+	b.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), askWait)
+	defer cancel()
+	if err := b.Put(ctx, "t", databaseapi.Record{Key: "k", Value: []byte("2")}); err != nil {
+		t.Errorf("Put = %v", err)
+	}
+	c, _ := b.current()
+	c.answered.Store(nil)
+	begun := time.Now()
+	if rs, err := b.List(t.Context(), "t"); err != nil || len(rs) != 1 || string(rs[0].Value) != "2" || time.Since(begun) >= askWait {
+		t.Errorf("List = %v, %v after %v; want one record, before the silent one is given up", rs, err, time.Since(begun))
+	}
+	if first := c.inOrder([]string{silent.Addr().String(), a.address + ":5432"})[0]; first != a.address+":5432" {
+		t.Errorf("who is asked first next time is %s; want who has answered", first)
+	}
+	a.stop()
+	if rs, err := b.List(t.Context(), "t"); problem.CodeOf(err) != problem.DatabaseRoute {
+		t.Errorf("List without anybody who answers = %v, %v; want %q", rs, err, problem.DatabaseRoute)
+	}
+}
+
+func TestNobody(t *testing.T) {
+	servers := []string{"10.0.0.1:5432", "10.0.0.2:5432", "10.0.0.1:5432"}
+	refused := problem.New(problem.DatabaseRoute, "node", "10.0.0.1", "detail", "connection refused")
+	silent := problem.New(problem.DatabaseRoute, "node", "10.0.0.2", "detail", "no answer in time")
+	strange := problem.New(problem.DatabaseTLS, "node", "10.0.0.1", "detail", "unknown authority")
+	for _, tt := range []struct {
+		name   string
+		failed []error
+		want   *problem.Problem
+	}{
+		{"none asked", nil, problem.New(problem.DatabaseNoLeader)},
+		{"alike", []error{refused, refused, refused}, problem.New(problem.DatabaseRoute, "node", "10.0.0.1, 10.0.0.2", "detail", "connection refused")},
+		{"for two reasons", []error{refused, silent, refused}, problem.New(problem.DatabaseRoute, "node", "10.0.0.1, 10.0.0.2", "detail", "connection refused, or no answer in time")},
+		{"in two ways", []error{refused, strange}, strange},
+		{"without a primary", []error{problem.New(problem.DatabaseNoLeader)}, problem.New(problem.DatabaseNoLeader)},
+		{"not known", []error{refused, peer.ErrOutcome}, problem.New(problem.DatabaseNoLeader)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if d := cmp.Diff(error(tt.want), nobody(tt.failed, servers)); d != "" {
+				t.Errorf("nobody (-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
 // TestMoves: a member whose address changes is found again.
 func TestMoves(t *testing.T) {
 	ca := newAuthority(t)
@@ -208,6 +341,10 @@ func TestJoinFails(t *testing.T) {
 			s, err := b.Status(t.Context())
 			if d := cmp.Diff(databaseapi.Status{Mode: databaseapi.Alone, Last: databaseapi.Command{Text: "database cluster join " + a.address}}, s); d != "" || err != nil {
 				t.Errorf("Status: %v\n%s", err, d)
+			}
+			must(t, b.ClearError(t.Context()))
+			if s, err := b.Status(t.Context()); err != nil || s.Last != (databaseapi.Command{}) {
+				t.Errorf("Last after ClearError = %+v, %v; want none", s.Last, err)
 			}
 		})
 	}

@@ -77,7 +77,7 @@ func (s *Server) handle(c *core) {
 		if err := json.Unmarshal(in, &id); err != nil {
 			return nil, err
 		}
-		return nil, unsettled(c.Remove(ctx, id))
+		return nil, c.removeHere(ctx, id)
 	}))
 	c.peers.HandleCall(callIsMember, leads(func(_ context.Context, from peer.Hello, in json.RawMessage) (any, error) {
 		var id string

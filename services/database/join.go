@@ -93,7 +93,7 @@ func (s *Server) preflight(ctx context.Context, req joinRequest) (leader string,
 	d := *c.conf.Load()
 	net := peer.New(peer.Config{}, peer.Deps{
 		Identity: func() (peer.Identity, error) { return loadIdentity(s.cfg.Paths.Files(), d) },
-		Self:     func() peer.Hello { return req.Hello }, Log: s.deps.Log,
+		Self:     func() peer.Hello { return req.Hello }, DialContext: s.dial(), Log: s.deps.Log,
 	})
 	ctx, cancel := context.WithTimeout(ctx, joinWait)
 	defer cancel()
@@ -222,7 +222,7 @@ func (s *Server) connect(ctx context.Context, node string) error {
 		Identity: func() (peer.Identity, error) { return loadIdentity(s.cfg.Paths.Files(), d) },
 		Self: func() peer.Hello {
 			return peer.Hello{ID: id, Version: s.cfg.Version, Protocol: protocol, Time: time.Now()}
-		}, Log: s.deps.Log,
+		}, DialContext: s.dial(), Log: s.deps.Log,
 	})
 	var nodes []databaseapi.Node
 	wait, cancel := context.WithTimeout(ctx, joinWait)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"parley/services/database/databaseapi"
@@ -128,12 +129,21 @@ func (c *core) change(ctx context.Context, ops ...store.Op) error {
 }
 
 func (c *core) list(table string) ([]databaseapi.Record, error) {
+	if c.incomplete() {
+		return nil, problem.New(problem.DatabaseNoLeader)
+	}
 	stored, err := c.Records(table)
 	rs := make([]databaseapi.Record, len(stored))
 	for i, r := range stored {
 		rs[i] = databaseapi.Record{Key: r.Key, Value: r.Value}
 	}
 	return rs, err
+}
+
+// incomplete says that this node joins, and does not have all yet.
+func (c *core) incomplete() bool {
+	st := c.State()
+	return c.joining.Load() || slices.ContainsFunc(st.Members, func(m store.Member) bool { return m.ID == st.ID && !m.Voter })
 }
 
 // Put implements databaseapi.Records.
@@ -166,7 +176,7 @@ func (s *Server) do(ctx context.Context, op store.Op) error {
 	if p.Mode != databaseapi.Connected {
 		return c.change(ctx, op)
 	}
-	return c.ask(ctx, p.Servers, callChange, store.EncodeOps([]store.Op{op}), nil)
+	return c.tell(ctx, p.Servers, callChange, store.EncodeOps([]store.Op{op}))
 }
 
 // List implements databaseapi.Records.
@@ -176,24 +186,4 @@ func (s *Server) List(ctx context.Context, table string) (rs []databaseapi.Recor
 		return c.list(table)
 	}
 	return rs, c.ask(ctx, p.Servers, callList, table, &rs)
-}
-
-// askWait is how long one of several servers may take.
-const askWait = 3 * time.Second
-
-// ask calls the first of a connected node's servers that answers.
-func (c *core) ask(ctx context.Context, servers []string, method string, in, out any) error {
-	err := error(problem.New(problem.DatabaseNoLeader))
-	for _, addr := range servers {
-		soon, cancel := context.WithTimeout(ctx, askWait)
-		err = explain(c.peers.Call(soon, addr, method, in, out))
-		cancel()
-		if err == nil || !passing(err) && !outcomeUnknown(err) && problem.CodeOf(err) != problem.DatabaseTLS && problem.CodeOf(err) != problem.DatabaseName {
-			return err
-		}
-	}
-	if outcomeUnknown(err) {
-		return problem.New(problem.DatabaseNoLeader)
-	}
-	return err
 }

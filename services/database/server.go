@@ -43,7 +43,10 @@ type Deps struct {
 	Listen func(ctx context.Context, ifaces []string, port int) ([]net.Listener, error)
 	// Address is the IPv4 address of an interface.
 	Address func(iface string) (netip.Addr, error)
-	Log     *slog.Logger
+	// Names finds other nodes by their names; nil is the system's way, which on
+	// the appliance is the node's own resolver.
+	Names *net.Resolver
+	Log   *slog.Logger
 }
 
 // Server is the database. Run it once; the methods of databaseapi.API may then
@@ -102,7 +105,26 @@ func (s *Server) Run(ctx context.Context) error {
 	stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.handOver()
 	return errors.Join(err, s.core.close())
+}
+
+// transferWait bounds the hand-over before a planned stop: the others may be
+// stopping too.
+const transferWait = 2 * time.Second
+
+// handOver gives leadership away, if this node has it and there are others, so
+// that they have a primary at once. Call it with mu held.
+func (s *Server) handOver() {
+	st := s.core.State()
+	if s.place.Mode != databaseapi.Member || st.LeaderID != st.ID || len(st.Members) < 2 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), transferWait)
+	defer cancel()
+	if err := s.core.Transfer(ctx); err != nil {
+		s.log.Warn("database's leadership not handed over", "err", err)
+	}
 }
 
 // keep listens where it should and does not yet, and makes a node that was

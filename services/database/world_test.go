@@ -19,12 +19,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"parley/services/config"
 	"parley/services/database/databaseapi"
+	"parley/services/network/loopback"
 )
 
 // authority signs certificates, all by one key.
@@ -88,13 +88,7 @@ type node struct {
 	stop   func()
 }
 
-// lastAddress keeps the nodes of a run apart, the number of the process those of
-// several runs.
-var lastAddress atomic.Uint32
-
-func newAddress() string {
-	return fmt.Sprintf("127.%d.%d.%d", 1+os.Getpid()%90, os.Getpid()/90%250, lastAddress.Add(1))
-}
+func newAddress() string { return loopback.Address().String() }
 
 // newNode returns one that runs, with interface and files of ca.
 func newNode(t testing.TB, ca *authority) *node {
@@ -206,16 +200,25 @@ func (n *node) awaitNodes(want ...*node) {
 	})
 }
 
-// primary is the one of ns that the others know as such.
-func primary(ns ...*node) *node {
-	for _, n := range ns {
-		s, err := ns[0].Status(n.t.Context())
-		if err == nil && s.InUse == n.address {
-			return n
+// primary is the one of ns that all of them know as such.
+func primary(ns ...*node) (primary *node) {
+	ns[0].await("a primary", func() error {
+		var named []string
+		for _, n := range ns {
+			s, err := n.Status(n.t.Context())
+			if err != nil {
+				return err
+			}
+			named = append(named, s.InUse)
 		}
-	}
-	ns[0].t.Fatalf("no primary")
-	return nil
+		at := slices.IndexFunc(ns, func(n *node) bool { return n.address == named[0] })
+		if len(slices.Compact(named)) != 1 || at < 0 {
+			return fmt.Errorf("named are %v", named)
+		}
+		primary = ns[at]
+		return nil
+	})
+	return primary
 }
 
 func (n *node) put(key, value string) {

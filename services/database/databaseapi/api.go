@@ -28,6 +28,8 @@ type API interface {
 	// Remove takes node out of the cluster, or this one where it is "": it
 	// then has a copy to itself, or, if it was connected, what it had before.
 	Remove(ctx context.Context, node string) error
+	// ClearError forgets the last command if it failed.
+	ClearError(ctx context.Context) error
 
 	Records
 }

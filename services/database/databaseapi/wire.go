@@ -69,6 +69,11 @@ func (c *Client) Remove(ctx context.Context, node string) error {
 	return c.c.Call(ctx, "POST", "/cluster/remove", change{Node: node}, nil)
 }
 
+// ClearError implements API.
+func (c *Client) ClearError(ctx context.Context) error {
+	return c.c.Call(ctx, "POST", "/cluster/clear-error", nil, nil)
+}
+
 // Put implements Records.
 func (c *Client) Put(ctx context.Context, table string, records ...Record) error {
 	return c.c.Call(ctx, "POST", "/records/put", rows{Table: table, Records: records}, nil)
@@ -102,6 +107,7 @@ func Handler(api API) http.Handler {
 	cluster("join", func(ctx context.Context, c change) error { return api.Join(ctx, c.Node) })
 	cluster("connect", func(ctx context.Context, c change) error { return api.Connect(ctx, c.Node) })
 	cluster("remove", func(ctx context.Context, c change) error { return api.Remove(ctx, c.Node) })
+	cluster("clear-error", func(ctx context.Context, _ change) error { return api.ClearError(ctx) })
 	control.Handle(mux, service, "POST /records/put", func(ctx context.Context, r rows) (none, error) {
 		return none{}, api.Put(ctx, r.Table, r.Records...)
 	})
