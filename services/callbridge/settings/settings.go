@@ -42,6 +42,8 @@ type InForce struct {
 	// are the database's; otherwise both are zero.
 	Host string
 	Set  time.Time
+	// change counts the changes of the record.
+	change uint64
 	// was is the record, nil where they are live.json's. It has the password,
 	// which does not print behind a pointer.
 	was *json.RawMessage
@@ -58,6 +60,7 @@ type record struct {
 	Settings config.Directory `json:"settings"`
 	Host     string           `json:"host"`
 	Set      time.Time        `json:"set"`
+	Change   uint64           `json:"change,omitempty"`
 }
 
 // Load returns the settings that hold. Where the database does not answer, that
@@ -71,14 +74,33 @@ func (s *Store) Load(ctx context.Context) (InForce, error) {
 		if r.Key != key {
 			continue
 		}
-		var of record
-		if err := json.Unmarshal(r.Value, &of); err != nil {
+		f, err := decode(r.Value)
+		if err != nil {
 			return InForce{}, fmt.Errorf("settings of the directory in the database: %w", err)
 		}
-		return InForce{Directory: of.Settings, Host: of.Host, Set: of.Set, was: &r.Value}, nil
+		return f, nil
 	}
 	d, err := s.config.Load()
 	return InForce{Directory: d.Directory}, err
+}
+
+// Latest is Load for who has known settings before. It is sure where there is a
+// primary. A copy without one may lack the last changes, after a power cut: then
+// what was known holds, if that is newer.
+func (s *Store) Latest(ctx context.Context, known InForce) (now InForce, sure bool, err error) {
+	if now, err = s.Load(ctx); err != nil {
+		return now, false, err
+	}
+	st, err := s.records.Status(ctx)
+	switch {
+	case err != nil:
+		return InForce{}, false, err
+	case st.Trouble == "":
+		return now, true, nil
+	case now.before(known):
+		return known, false, nil
+	}
+	return now, false, nil
 }
 
 // Change makes the settings what change makes of them, which may be called
@@ -148,7 +170,7 @@ func (s *Store) swap(ctx context.Context, now InForce) error {
 	if err != nil {
 		return err
 	}
-	value, err := json.Marshal(record{Settings: now.Directory, Host: d.Hostname, Set: s.now().UTC()})
+	value, err := json.Marshal(record{Settings: now.Directory, Host: d.Hostname, Set: s.now().UTC(), Change: now.change + 1})
 	if err != nil {
 		return fmt.Errorf("encode settings of the directory: %w", err)
 	}

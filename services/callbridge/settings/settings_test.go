@@ -21,6 +21,8 @@ type table struct {
 	mode  databaseapi.Mode
 	value json.RawMessage
 	down  error
+	// trouble is of a database without a primary.
+	trouble string
 	// asked is called with each question for the mode, before the answer.
 	asked func()
 }
@@ -32,7 +34,7 @@ func (d *table) Status(context.Context) (databaseapi.Status, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return databaseapi.Status{Mode: d.mode}, d.down
+	return databaseapi.Status{Mode: d.mode, Trouble: d.trouble}, d.down
 }
 
 // List implements Records.
