@@ -85,7 +85,7 @@ func (d *Directory) resolve(ctx context.Context) ([]netip.AddrPort, error) {
 		}
 		text := strings.ToUpper(kind) + ": " + answer.Code
 		if answer.Server.IsValid() {
-			text += " from " + answer.Server.String()
+			text += " from " + answer.Origin()
 		}
 		said = append(said, text)
 		for _, record := range answer.Records {
@@ -178,12 +178,19 @@ func (d *Directory) tlsFailed(ctx context.Context, verdict, err error) error {
 	if verdict != nil {
 		return verdict
 	}
+	reason := reasonOf(ctx, err)
+	if reason == noAnswer {
+		return problem.New(problem.DirectorySilent, "address", d.settings.address(), "what", "the start of TLS")
+	}
 	other := "use 'callbridge directory tls ldaps' if the port is 636"
 	if d.settings.mode == ldaps {
 		other = "use 'callbridge directory tls starttls' if the port is 389"
 	}
-	return problem.New(problem.DirectoryNoTLS, "address", d.settings.address(), "reason", reasonOf(ctx, err), "other", other)
+	return problem.New(problem.DirectoryNoTLS, "address", d.settings.address(), "reason", reason, "other", other)
 }
+
+// noAnswer is the reason of what took too long.
+const noAnswer = "no answer in time"
 
 // reasonOf is what a person reads of a failure of the network.
 func reasonOf(ctx context.Context, err error) string {
@@ -194,7 +201,7 @@ func reasonOf(ctx context.Context, err error) string {
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		return "no route to it"
 	case ctx.Err() != nil, errors.Is(err, errSilent), errors.As(err, &timeout) && timeout.Timeout():
-		return "no answer in time"
+		return noAnswer
 	}
 	return short(err.Error())
 }

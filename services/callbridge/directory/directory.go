@@ -5,6 +5,7 @@
 package directory
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -191,7 +192,7 @@ func (d *Directory) find(ctx context.Context, user string) (dn string, err error
 	return "", nil
 }
 
-// Users returns all users, by name. An entry without a name that XMPP can have
+// Users returns all users, by name; that there is none is a problem. An entry without a name that XMPP can have
 // is left out, and one whose name another entry has.
 func (d *Directory) Users(ctx context.Context) ([]User, error) {
 	var users []User
@@ -223,6 +224,10 @@ func (d *Directory) Users(ctx context.Context) ([]User, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if len(users) == 0 {
+		return nil, problem.New(problem.DirectoryNobody, "address", s.address(), "base", short(s.base), "filter", short(s.filter),
+			"mapping", "$"+s.user.attribute+"$", "username", cmp.Or(short(s.username), "the service account"))
 	}
 	slices.SortStableFunc(users, func(a, b User) int { return strings.Compare(a.Name, b.Name) })
 	return slices.CompactFunc(users, func(a, b User) bool {

@@ -3,6 +3,7 @@ package directory
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"regexp"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"parley/services/callbridge/directory/openldap"
+	"parley/services/config"
 	"parley/services/pki/opensslca"
 	"parley/services/problem"
 )
@@ -35,9 +37,9 @@ func TestMistakes(t *testing.T) {
 		{"none", good, func(*Config, *Deps, *dnsServer) {}, ""},
 		{"the server's own certificate as trust", misnamed, func(c *Config, d *Deps, _ *dnsServer) { c.Settings.Trust = "server.crt" }, ""},
 		{"name unknown", good, func(_ *Config, _ *Deps, n *dnsServer) { n.hosts = nil },
-			"the LDAP server ldap.example.com has no address (A: NXDOMAIN from 10.0.0.53:53, AAAA: NXDOMAIN from 10.0.0.53:53); see 'dns lookup a ldap.example.com', or correct 'callbridge directory address'"},
+			"the LDAP server ldap.example.com has no address (A: NXDOMAIN from 10.0.0.53, AAAA: NXDOMAIN from 10.0.0.53); see 'dns lookup a ldap.example.com', or correct 'callbridge directory address'"},
 		{"name without addresses", good, func(_ *Config, _ *Deps, n *dnsServer) { n.hosts["ldap.example.com"] = nil },
-			"the LDAP server ldap.example.com has no address (A: NOERROR from 10.0.0.53:53, AAAA: NOERROR from 10.0.0.53:53); see 'dns lookup a ldap.example.com', or correct 'callbridge directory address'"},
+			"the LDAP server ldap.example.com has no address (A: NOERROR from 10.0.0.53, AAAA: NOERROR from 10.0.0.53); see 'dns lookup a ldap.example.com', or correct 'callbridge directory address'"},
 		{"nothing listens", good, func(_ *Config, _ *Deps, n *dnsServer) { n.hosts["ldap.example.com"] = []string{"127.0.0.2"} },
 			"no connection to the LDAP server ADDRESS (127.0.0.2): connection refused; check 'callbridge directory address' and 'port', that the server runs, and 'ping ldap.example.com'"},
 		{"trust file not there", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.Trust = "gone.crt" },
@@ -74,6 +76,8 @@ func TestMistakes(t *testing.T) {
 			"'ou=peeple,dc=example,dc=com' is not on the LDAP server ADDRESS: only dc=example,dc=com is there; correct 'callbridge directory basedn'"},
 		{"base of another domain", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.BaseDN = "dc=tptac9,dc=com" },
 			"'dc=tptac9,dc=com' is not on the LDAP server ADDRESS: nothing of it is there, or the service account may not see it; correct 'callbridge directory basedn'"},
+		{"filter for nobody", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.Filter = "(uid=nobody)" },
+			"Filter and Username select nobody on the LDAP server ADDRESS: below 'dc=example,dc=com' no entry that passes (uid=nobody) has $uid$; correct 'callbridge directory filter', 'callbridge directory user' or 'callbridge directory basedn', or let cn=reader,dc=example,dc=com read there"},
 		{"server lists too few", limited, func(*Config, *Deps, *dnsServer) {},
 			"the LDAP server ADDRESS does not list all users (size limit exceeded); narrow 'callbridge directory filter', or raise the limit for the service account there"},
 	} {
@@ -166,4 +170,15 @@ func TestWhy(t *testing.T) {
 
 func refused(code uint16, text string) error {
 	return &ldap.Error{ResultCode: code, Err: errors.New(text)}
+}
+
+// TestWalkToAnAddress: nothing is looked up, and the walk says so.
+func TestWalkToAnAddress(t *testing.T) {
+	for _, host := range []string{"127.0.0.2", "[::1]"} {
+		d := open(t, Config{Settings: config.Directory{Address: host, Port: 1, TLS: "none", BaseDN: "dc=x", User: "$uid$"}}, Deps{Log: slog.New(slog.DiscardHandler)})
+		steps := d.Walk(t.Context())
+		if want := strings.Trim(host, "[]") + " is an address"; len(steps) != 2 || steps[0].Detail != want || problem.CodeOf(steps[1].Err) != problem.DirectoryUnreachable {
+			t.Errorf("Walk to %s = %+v; want %q, then a connection that fails", host, steps, want)
+		}
+	}
 }

@@ -2,6 +2,9 @@ package directory
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -96,6 +99,17 @@ func Server(c config.Directory) (address, tls string) {
 	return s.address(), string(s.mode)
 }
 
+// Source says what c lists: two that ask the same server for the same in the
+// same way have the same.
+func Source(c config.Directory) string {
+	server, _ := Server(c)
+	sum := sha256.New()
+	for _, part := range []string{strings.ToLower(server), c.Username, c.BaseDN, c.Filter, c.User} {
+		fmt.Fprintf(sum, "%d %s\n", len(part), part)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
+}
+
 // readSettings takes the document's settings apart, or returns a problem.
 func readSettings(c config.Directory) (settings, error) {
 	bad := func(field, value, reason string) (settings, error) {
@@ -105,7 +119,14 @@ func readSettings(c config.Directory) (settings, error) {
 	if c.Address == "" {
 		return settings{}, problem.New(problem.DirectoryUnset)
 	}
-	if _, err := netip.ParseAddr(c.Address); err != nil && strings.ContainsAny(c.Address, ":/ \t@") {
+	// An IPv6 address may be written as in a URL.
+	host := c.Address
+	if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") {
+		host = strings.TrimSuffix(inner, "]")
+	}
+	if a, err := netip.ParseAddr(host); err == nil {
+		s.host = a.String()
+	} else if strings.ContainsAny(c.Address, ":/[] \t@") {
 		return bad(fieldAddress, c.Address, "it is neither a host name nor an address, as in ldap.example.com")
 	}
 	if s.mode == "" {

@@ -22,6 +22,10 @@ func TestSettings(t *testing.T) {
 		{"StartTLS on a port of its own", func(c *config.Directory) { c.TLS, c.Port = "starttls", 1389 }, "ldap.example.com:1389 starttls"},
 		{"none", func(c *config.Directory) { c.TLS = "none" }, "ldap.example.com:389 none"},
 		{"IPv6", func(c *config.Directory) { c.Address = "fd00::5" }, "[fd00::5]:389 starttls"},
+		{"IPv6 as in a URL", func(c *config.Directory) { c.Address = "[fd00::5]" }, "[fd00::5]:389 starttls"},
+		{"IPv6 with a port", func(c *config.Directory) { c.Address = "[fd00::5]:636" }, "'[fd00::5]:636' cannot be the directory's Address"},
+		{"IPv6 with half of the brackets", func(c *config.Directory) { c.Address = "[fd00::5" }, "'[fd00::5' cannot be the directory's Address"},
+		{"name in brackets", func(c *config.Directory) { c.Address = "[ldap]" }, "'[ldap]' cannot be the directory's Address"},
 		{"no address", func(c *config.Directory) { c.Address = "" }, "no LDAP server is set"},
 		{"URL", func(c *config.Directory) { c.Address = "ldap://x" }, "'ldap://x' cannot be the directory's Address"},
 		{"TLS", func(c *config.Directory) { c.TLS = "ssl" }, "'ssl' cannot be the directory's TLS"},
@@ -71,9 +75,9 @@ func TestCheckSettings(t *testing.T) {
 		settings, complete string
 	}{
 		{"nothing", config.Directory{}, "", "no LDAP server is set"},
-		{"address alone", config.Directory{Address: "ldap.example.com"}, "", "the LDAP server's Base distinguished name is not set; run 'callbridge directory basedn <dn>'"},
-		{"no user", config.Directory{Address: "ldap.example.com", BaseDN: "dc=x"}, "", "the LDAP server's Username is not set; run 'callbridge directory user <mapping>'"},
-		{"no password", config.Directory{Address: "ldap.example.com", BaseDN: "dc=x", User: "$uid$", Username: "cn=x"}, "", "the LDAP server's Password is not set; run 'callbridge directory password'"},
+		{"address alone", config.Directory{Address: "ldap.example.com"}, "", "the LDAP server's Base distinguished name is not set; type 'callbridge directory basedn <dn>'"},
+		{"no user", config.Directory{Address: "ldap.example.com", BaseDN: "dc=x"}, "", "the LDAP server's Username is not set; type 'callbridge directory user <mapping>'"},
+		{"no password", config.Directory{Address: "ldap.example.com", BaseDN: "dc=x", User: "$uid$", Username: "cn=x"}, "", "the LDAP server's Password is not set; type 'callbridge directory password'"},
 		{"all", config.Directory{Address: "ldap.example.com", BaseDN: "dc=x", User: "$uid$", Username: "cn=x", Password: "y"}, "", ""},
 		{"wrong port alone", config.Directory{Port: -1}, "'-1' cannot be the directory's Port", "no LDAP server is set"},
 		{"wrong filter alone", config.Directory{Filter: "("}, "'(' cannot be the directory's Filter", "no LDAP server is set"},

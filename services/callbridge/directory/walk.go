@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-ldap/ldap/v3"
 )
 
 // Step is one step of Walk. Err is nil where it went well.
@@ -31,6 +33,9 @@ func (d *Directory) Walk(ctx context.Context) (steps []Step) {
 	if !step("DNS", func() (_ string, err error) {
 		if addresses, err = d.resolve(ctx); err != nil {
 			return "", err
+		}
+		if _, err := netip.ParseAddr(d.settings.host); err == nil {
+			return d.settings.host + " is an address", nil
 		}
 		var texts []string
 		for _, a := range addresses {
@@ -73,6 +78,27 @@ func (d *Directory) Walk(ctx context.Context) (steps []Step) {
 	return steps
 }
 
+// probeTime bounds Probe.
+const probeTime = 4 * time.Second
+
+// Probe looks for one user, on a connection of its own, and returns why it
+// cannot.
+func (d *Directory) Probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, probeTime, errSilent)
+	defer cancel()
+	c, err := d.connect(ctx, d.bindService)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	_, err = c.search(ctx, d.request("", 1, d.settings.user.attribute))
+	if ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
+		// There are more.
+		err = nil
+	}
+	return d.refusal(err, "a search")
+}
+
 // walkIn are the steps of a connection that is protected.
 func (d *Directory) walkIn(ctx context.Context, c *conn, step func(string, func() (string, error)) bool) {
 	if step("log-in", func() (string, error) {
@@ -101,9 +127,6 @@ func (d *Directory) protection() string {
 
 // listed is how many users there are, with the first of them.
 func listed(users []User) string {
-	if len(users) == 0 {
-		return "no user: Filter and Username select nobody"
-	}
 	const shown = 3
 	var names []string
 	for _, u := range users[:min(shown, len(users))] {

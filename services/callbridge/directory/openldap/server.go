@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/services/network/loopback"
 	"parley/services/pki/opensslca"
 )
 
@@ -39,25 +40,32 @@ type Config struct {
 	CA *opensslca.CA
 	// Names are the certificate's, as in "DNS:ldap.example.com"; "": Host.
 	Names string
+	// Address is that of a machine, or network namespace, of the server's own,
+	// where it has the usual ports; "": 127.0.0.1, on ports that are free.
+	Address string
 }
 
-// Server is a slapd on 127.0.0.1. It lives as long as the test, or until Stop.
+// Server is a slapd. It lives as long as the test, or until Stop.
 type Server struct {
 	// Plain and Secure are the ports of ldap and ldaps.
 	Plain, Secure int
 	// CA is who signed the certificate.
 	CA *opensslca.CA
 
-	t   *testing.T
-	dir string
-	cmd *exec.Cmd
-	log bytes.Buffer
+	t       *testing.T
+	address string
+	dir     string
+	cmd     *exec.Cmd
+	log     bytes.Buffer
 }
 
 // Start starts a server, and waits until it answers.
 func Start(t *testing.T, cfg Config) *Server {
 	t.Helper()
-	s := &Server{t: t, dir: t.TempDir(), CA: cfg.CA, Plain: freePort(t), Secure: freePort(t)}
+	s := &Server{t: t, dir: t.TempDir(), CA: cfg.CA, address: cfg.Address, Plain: 389, Secure: 636}
+	if s.address == "" {
+		s.address, s.Plain, s.Secure = "127.0.0.1", loopback.Port(t), loopback.Port(t)
+	}
 	security := ""
 	if !cfg.NoTLS {
 		if s.CA == nil {
@@ -139,14 +147,14 @@ func (s *Server) Freeze(on bool) {
 // Modify changes entries as the root of the database, by ldapmodify.
 func (s *Server) Modify(ldif string) {
 	s.t.Helper()
-	s.run(ldif, "ldapmodify", "-x", "-H", "ldap://127.0.0.1:"+strconv.Itoa(s.Plain), "-D", "cn=root,"+Base, "-w", "root-Secret1")
+	s.run(ldif, "ldapmodify", "-x", "-H", "ldap://"+s.address+":"+strconv.Itoa(s.Plain), "-D", "cn=root,"+Base, "-w", "root-Secret1")
 }
 
 func (s *Server) start() {
 	s.t.Helper()
-	urls := "ldap://127.0.0.1:" + strconv.Itoa(s.Plain)
+	urls := "ldap://" + s.address + ":" + strconv.Itoa(s.Plain)
 	if s.CA != nil {
-		urls += " ldaps://127.0.0.1:" + strconv.Itoa(s.Secure)
+		urls += " ldaps://" + s.address + ":" + strconv.Itoa(s.Secure)
 	}
 	// -d 0 keeps it from going into the background.
 	s.cmd = exec.Command(program("slapd"), "-h", urls, "-f", s.path("slapd.conf"), "-d", "0")
@@ -154,8 +162,8 @@ func (s *Server) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatalf("slapd: %v", err)
 	}
-	for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		c, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(s.Plain))
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.Dial("tcp", s.address+":"+strconv.Itoa(s.Plain))
 		if err == nil {
 			c.Close()
 			return
@@ -191,14 +199,4 @@ func program(name string) string {
 		return "/usr/sbin/" + name
 	}
 	return name
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
