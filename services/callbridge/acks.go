@@ -123,7 +123,9 @@ func (a *acks) heed(e *stanza.Element) (reply []byte, err error) {
 			return nil, errCount
 		}
 		a.out, a.unacked, a.asking = uint32(h), a.unacked[n:], false
-		if len(a.unacked) > 0 {
+		// After one that brought nothing it would go on for ever; what is left
+		// is asked for with the next sign of life.
+		if n > 0 && len(a.unacked) > 0 {
 			return a.ask(nil), nil
 		}
 	}

@@ -85,6 +85,7 @@ func TestHeed(t *testing.T) {
 		{"all", acks{out: 3, unacked: [][]byte{nil, nil}}, "<a xmlns='urn:xmpp:sm:3' h='5'/>", "", 0, true},
 		{"some", acks{out: 3, unacked: [][]byte{nil, nil}}, "<a xmlns='urn:xmpp:sm:3' h='4'/>", "<r xmlns='urn:xmpp:sm:3'/>", 1, true},
 		{"over the end of the numbers", acks{out: 1<<32 - 1, unacked: [][]byte{nil, nil}}, "<a xmlns='urn:xmpp:sm:3' h='1'/>", "", 0, true},
+		{"no more", acks{out: 3, unacked: [][]byte{nil}}, "<a xmlns='urn:xmpp:sm:3' h='3'/>", "", 1, true},
 		{"none", acks{out: 3}, "<a xmlns='urn:xmpp:sm:3' h='3'/>", "", 0, true},
 		{"too many", acks{out: 3, unacked: [][]byte{nil}}, "<a xmlns='urn:xmpp:sm:3' h='5'/>", "", 1, false},
 		{"less than before", acks{out: 3, unacked: [][]byte{nil}}, "<a xmlns='urn:xmpp:sm:3' h='2'/>", "", 1, false},

@@ -40,6 +40,10 @@ const (
 	offerEvery = 10 * time.Second
 	// answerTime is how long the server may take over a request.
 	answerTime = 20 * time.Second
+	// fresh is how long a list of who exists is told. An older one, as after a
+	// loss of the connection, would put back or shut out who has come or gone
+	// since by what another Call Bridge says, so a new one is made.
+	fresh = time.Minute
 )
 
 func (b *Bridge) attend(c *wire, w *way) *attendant {
@@ -61,9 +65,9 @@ func (a *attendant) run(ctx context.Context) {
 	a.mu.Unlock()
 	tick := time.NewTicker(offerEvery)
 	defer tick.Stop()
-	told := 0
+	told, asked := 0, false
 	for n := 0; ctx.Err() == nil; {
-		there, names, listing, changed := a.bridge.people.look()
+		there, last, changed := a.bridge.people.look()
 		ask := func(e *stanza.Element) *stanza.Element {
 			n++
 			return a.request(ctx, n, e)
@@ -75,8 +79,15 @@ func (a *attendant) run(ctx context.Context) {
 		if answer := ask(say); answer != nil {
 			a.bridge.registered(there && answer.Attr("type") == "result", authenticator.ReadOffers(answer))
 		}
-		if there && listing != told && a.tell(names, ask) {
-			told = listing
+		switch {
+		case !there || last.number == told:
+		case time.Since(last.at) < fresh:
+			if a.tell(last, ask) {
+				told = last.number
+			}
+		case !asked:
+			asked = true
+			a.bridge.people.wake()
 		}
 		select {
 		case <-ctx.Done():
@@ -87,8 +98,8 @@ func (a *attendant) run(ctx context.Context) {
 }
 
 // tell tells who exists, and says whether all were taken.
-func (a *attendant) tell(names []string, ask func(*stanza.Element) *stanza.Element) bool {
-	for _, e := range authenticator.People(names) {
+func (a *attendant) tell(l listing, ask func(*stanza.Element) *stanza.Element) bool {
+	for _, e := range authenticator.People(l.source, l.names) {
 		if answer := ask(e); answer == nil || answer.Attr("type") != "result" {
 			return false
 		}

@@ -12,9 +12,11 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/callbridge/directory"
+	"parley/services/callbridge/settings"
 	"parley/services/config"
 	"parley/services/control"
 	"parley/services/eventlog/eventlogapi"
@@ -31,6 +33,7 @@ type Config struct {
 // Names is how names are looked up: networkapi.API has it.
 type Names interface {
 	Lookup(ctx context.Context, kind, name string) (networkapi.Answer, error)
+	ForgetDenials(ctx context.Context) error
 }
 
 // Events takes what the event log is told: eventlogapi.API has it.
@@ -64,12 +67,20 @@ type Bridge struct {
 	log      *slog.Logger
 	reporter *reporter
 	people   *people
+	twins    *twins
 
 	// making is held while a component connection is made and none is there:
 	// the server knows one connection by a name, and a second ends the first.
 	making chan struct{}
-	// taking is held while the directory's settings are read and taken.
+	// taking is held while the directory's settings are read and taken, and
+	// guards what follows: the file that they are kept in, the last that are
+	// known, when they were first looked at, and that the log was told of a
+	// file that cannot be written.
 	taking sync.Mutex
+	kept   *settings.Kept
+	last   settings.InForce
+	begun  time.Time
+	unkept bool
 	// listed has room for one word that the configuration has changed.
 	listed chan struct{}
 
@@ -91,10 +102,12 @@ func New(cfg Config, deps Deps) *Bridge {
 		}
 	}
 	log := deps.Log.With("component", "callbridge")
-	return &Bridge{
-		cfg: cfg, deps: deps, log: log, reporter: newReporter(faultKey, deps.Events, log), people: newPeople(cfg.Paths.Files(), deps, log),
-		making: make(chan struct{}, 1), listed: make(chan struct{}, 1),
+	b := &Bridge{
+		cfg: cfg, deps: deps, log: log, reporter: newReporter(faultKey, deps.Events, log), twins: newTwins(deps.Events, log),
+		making: make(chan struct{}, 1), listed: make(chan struct{}, 1), kept: settings.NewKept(cfg.Paths.CallBridge()),
 	}
+	b.people = newPeople(cfg.Paths.Files(), deps, b.forget, log)
+	return b
 }
 
 // Run keeps the connection until ctx ends.
@@ -107,7 +120,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	b.conf = d.CallBridge
 	b.mu.Unlock()
 	if b.deps.Deployment == nil {
-		b.people.take(d.Directory)
+		b.people.take(d.Directory, true)
 	}
 	socket := &control.Server{Path: b.cfg.Paths.Socket("callbridge"), Handler: callbridgeapi.Handler(b), Group: b.cfg.Group, Log: b.log}
 	run, stop := context.WithCancelCause(ctx)
@@ -115,6 +128,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	running.Go(func() { stop(socket.Run(run)) })
 	running.Go(func() { b.reporter.run(run) })
+	running.Go(func() { b.twins.run(run) })
 	running.Go(func() { b.people.reporter.run(run) })
 	running.Go(func() { b.people.run(run) })
 	running.Go(func() { b.enlist(run) })
@@ -186,7 +200,8 @@ func (b *Bridge) Reload(ctx context.Context) error {
 }
 
 // Restart implements callbridgeapi.API.
-func (b *Bridge) Restart(context.Context) error {
+func (b *Bridge) Restart(ctx context.Context) error {
+	b.forgetDenials(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.again != nil {

@@ -51,7 +51,7 @@ func checkName(name string) error {
 func parseServer(s string) (target, error) {
 	bad := problem.New(problem.LinkServer, "server", s)
 	t := target{name: s, port: componentPort}
-	if a, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+	if a, ok := literal(s); ok {
 		t.name = a.String()
 	} else if host, port, err := net.SplitHostPort(s); err == nil {
 		n, err := strconv.ParseUint(port, 10, 16)
@@ -72,6 +72,19 @@ func parseServer(s string) (target, error) {
 		return target{}, bad
 	}
 	return t, nil
+}
+
+// literal reads an address; an IPv6 one may have brackets.
+func literal(s string) (netip.Addr, bool) {
+	inner, bracketed := strings.CutPrefix(s, "[")
+	if bracketed {
+		var closed bool
+		if inner, closed = strings.CutSuffix(inner, "]"); !closed {
+			return netip.Addr{}, false
+		}
+	}
+	a, err := netip.ParseAddr(inner)
+	return a, err == nil && (!bracketed || a.Is6())
 }
 
 // isHost says whether a name may be one of the DNS. None ends in a number: that

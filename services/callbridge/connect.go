@@ -27,6 +27,7 @@ func (b *Bridge) connect(ctx context.Context, conf config.CallBridge) {
 	for {
 		w, err := b.way(conf)
 		b.begin(conf)
+		b.twins.begin(conf.XMPP)
 		c, f := (*wire)(nil), (*failure)(nil)
 		if err != nil {
 			// As good as a certificate that is not trusted.
@@ -41,6 +42,9 @@ func (b *Bridge) connect(ctx context.Context, conf config.CallBridge) {
 		}
 		if ctx.Err() != nil {
 			return
+		}
+		if f.evicted && lived > 0 {
+			b.twins.evicted()
 		}
 		wait := p.next(lived, f.evicted)
 		b.failed(conf, f, lived > 0, wait)
@@ -133,6 +137,11 @@ func (w *way) join(ctx context.Context, t target, addr netip.AddrPort) (*wire, *
 func (b *Bridge) begin(conf config.CallBridge) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	lasted := b.status.state == callbridgeapi.Connected && time.Since(b.status.since) >= lasting
+	if lasted || b.status.conf != conf.XMPP {
+		// It was before a connection, or of other settings.
+		b.status.failure = nil
+	}
 	b.status.change(callbridgeapi.Connecting)
 	b.status.conf, b.status.next = conf.XMPP, time.Time{}
 }
@@ -183,6 +192,7 @@ func (b *Bridge) idle(conf config.CallBridge) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.twins.begin(config.BridgeLink{})
 	b.status = status{conf: conf.XMPP}
 	b.status.change(state)
 	b.reporter.mended()

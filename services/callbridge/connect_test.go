@@ -1,8 +1,10 @@
 package callbridge
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -44,11 +46,13 @@ func (b *bubble) begin() {
 		b.t.Fatal(err)
 	}
 	b.conf = d.CallBridge
-	done := make(chan struct{}, 2)
+	done := make(chan struct{}, 3)
 	go func() { b.keep(ctx); done <- struct{}{} }()
 	go func() { b.reporter.run(ctx); done <- struct{}{} }()
+	go func() { b.twins.run(ctx); done <- struct{}{} }()
 	b.t.Cleanup(func() {
 		stop()
+		<-done
 		<-done
 		<-done
 	})
@@ -233,7 +237,8 @@ func TestRefusals(t *testing.T) {
 		{stream.HostUnknown, callbridgeapi.AuthenticationFailure, "xmpp callbridge add-secret cb1"},
 		{stream.Conflict, callbridgeapi.ServiceUnavailable, "callbridge xmpp name"},
 		{stream.SystemShutdown, callbridgeapi.ServiceUnavailable, "callbridge restart"},
-		{stream.SeeOtherHost, callbridgeapi.ServiceUnavailable, "callbridge restart"},
+		{stream.SeeOtherHost, callbridgeapi.ServiceUnavailable, "xmpp cluster status"},
+		{stream.RemoteConnectionFailed, callbridgeapi.ServiceUnavailable, "xmpp cluster status"},
 		{stream.InvalidNamespace, callbridgeapi.ServiceUnavailable, "5223"},
 	} {
 		t.Run(string(tt.condition), func(t *testing.T) {
@@ -253,6 +258,30 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestSentElsewhere: a server that names another is told with it, and where it is
+// the only one by configuration, with the command that takes the other.
+func TestSentElsewhere(t *testing.T) {
+	for _, tt := range []struct{ name, server, command string }{
+		{"one server", "10.0.0.1", "callbridge xmpp server 10.0.0.9"},
+		{"by the DNS", "", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, tt.server, func(t *testing.T, b *bubble) {
+				_, at := b.mesh.server("10.0.0.1:5223", &fake{refuses: stream.SeeOtherHost})
+				b.zone.set(srv(0, "cb1."+domain, at), a("cb1."+domain, at))
+				b.begin()
+				s := b.now()
+				if !strings.Contains(s.Detail, "names another: 10.0.0.9") {
+					t.Errorf("Detail = %q; want the other server", s.Detail)
+				}
+				if got := strings.Contains(s.Hint, "callbridge xmpp server"); got != (tt.command != "") || !strings.Contains(s.Hint, tt.command) {
+					t.Errorf("Hint = %q; want the command %q", s.Hint, tt.command)
+				}
+			})
+		})
+	}
+}
+
 func TestClientPortIsNamed(t *testing.T) {
 	inBubble(t, "", func(t *testing.T, b *bubble) {
 		_, at := b.mesh.server("10.0.0.1:5222", &fake{refuses: stream.InvalidNamespace})
@@ -260,6 +289,16 @@ func TestClientPortIsNamed(t *testing.T) {
 		b.begin()
 		if s := b.now(); !strings.Contains(s.Hint, "SRV points to 5222, the client port") {
 			t.Errorf("hint %q; want that of the client port", s.Hint)
+		}
+	})
+}
+
+func TestGivenClientPortIsNamed(t *testing.T) {
+	inBubble(t, "10.0.0.1:5222", func(t *testing.T, b *bubble) {
+		b.mesh.server("10.0.0.1:5222", &fake{refuses: stream.InvalidNamespace})
+		b.begin()
+		if s := b.now(); strings.Contains(s.Hint, "SRV") || !strings.Contains(s.Hint, "correct 'callbridge xmpp server'") {
+			t.Errorf("hint %q; want the setting that has the client port", s.Hint)
 		}
 	})
 }
@@ -282,9 +321,10 @@ func TestWorseFailureIsTold(t *testing.T) {
 	})
 }
 
+// TestSilence of a server that does not acknowledge.
 func TestSilence(t *testing.T) {
 	inBubble(t, "", func(t *testing.T, b *bubble) {
-		f, at := b.mesh.server("10.0.0.1:5223", &fake{})
+		f, at := b.mesh.server("10.0.0.1:5223", &fake{plain: true})
 		_, next := b.mesh.server("10.0.0.2:5223", &fake{})
 		b.zone.set(srv(0, "cb1."+domain, at), a("cb1."+domain, at), srv(1, "cb2."+domain, next), a("cb2."+domain, next))
 		b.begin()
@@ -317,6 +357,46 @@ func TestSilentServer(t *testing.T) {
 		pass(negotiationTime)
 		b.want(callbridgeapi.Connected, "connected to cb2.tptac9.com (secure) for 0 seconds")
 	})
+}
+
+// TestFailureOfBefore: while a connection is made, what failed by other settings, or
+// before a connection that has lasted, is not told any more.
+func TestFailureOfBefore(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		// change is done after a failure.
+		change func(b *bubble)
+		told   bool
+	}{
+		{"another try", func(b *bubble) { b.Restart(b.t.Context()) }, true},
+		{"other settings", func(b *bubble) {
+			if err := b.change(func(c *config.CallBridge) { c.XMPP.Name = "cb2" }); err != nil {
+				b.t.Fatal(err)
+			}
+		}, false},
+		{"after a connection", func(b *bubble) {
+			b.mesh.server("10.0.0.1:5223", &fake{})
+			b.Restart(b.t.Context())
+			pass(lasting)
+			b.want(callbridgeapi.Connected, "connected to 10.0.0.1 (secure) for 2 seconds")
+			b.mesh.server("10.0.0.1:5223", &fake{silent: true})
+			b.Restart(b.t.Context())
+		}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, "10.0.0.1", func(t *testing.T, b *bubble) {
+				b.begin()
+				b.want(callbridgeapi.Failed, "failed to connect to 10.0.0.1 due to connection failure (0 seconds ago)")
+				b.mesh.server("10.0.0.1:5223", &fake{silent: true})
+				tt.change(b)
+				synctest.Wait()
+				s := b.now()
+				if told := s.Reason != ""; s.State != callbridgeapi.Connecting || told != tt.told {
+					t.Errorf("status %+v; want connecting, and the failure told: %v", s, tt.told)
+				}
+			})
+		})
+	}
 }
 
 // TestRestartMeanwhile gives up each part of the way.
@@ -420,6 +500,35 @@ func TestDeafEventLog(t *testing.T) {
 			t.Errorf("fault %+v; want none", f)
 		}
 	})
+}
+
+// TestEventLogThatStarts: one that does not answer at first is no news, one that
+// goes on so is told of once.
+func TestEventLogThatStarts(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		deaf time.Duration
+		want int
+	}{
+		{"starting", deafAfter - reportAgain, 0},
+		{"silent", 10 * deafAfter, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			inBubble(t, "10.0.0.1", func(t *testing.T, b *bubble) {
+				b.mesh.server("10.0.0.1:5223", &fake{})
+				var lines bytes.Buffer
+				b.reporter.log = slog.New(slog.NewTextHandler(&lines, nil))
+				b.log.hear(true)
+				b.begin()
+				pass(tt.deaf)
+				b.log.hear(false)
+				pass(time.Minute)
+				if got := strings.Count(lines.String(), "the event log does not answer"); got != tt.want {
+					t.Errorf("%d warnings after %v; want %d\n%s", got, tt.deaf, tt.want, &lines)
+				}
+			})
+		})
+	}
 }
 
 func TestPace(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"parley/services/callbridge/settings"
@@ -86,6 +87,9 @@ func (b *Bridge) enlistOnce(ctx context.Context) error {
 		switch err := json.Unmarshal(r.Value, &other); {
 		case r.Key == name && ready(d.CallBridge):
 			there = bytes.Equal(r.Value, value)
+			if err == nil && other.Address != address.String() {
+				b.twins.seen(strings.TrimSpace(other.Host + " " + other.Address))
+			}
 		case err == nil && other.Address == address.String():
 			gone = append(gone, r.Key)
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"parley/services/callbridge/callbridgeapi"
+	"parley/services/config"
 	"parley/services/xmpp/stanza"
 	"parley/services/xmpp/stream"
 )
@@ -65,7 +66,11 @@ var numbers = map[callbridgeapi.Reason]int{
 // at says where a failure was.
 func (f *failure) at(t target, addr netip.AddrPort) *failure {
 	f.target, f.address = t, addr
-	if t.port == clientPort && f.reason != callbridgeapi.DNSError {
+	switch {
+	case t.port != clientPort || f.reason == callbridgeapi.DNSError:
+	case t.given:
+		f.hint = fmt.Sprintf("%d is the client port, components are served on %d; correct 'callbridge xmpp server'", clientPort, componentPort)
+	default:
 		f.hint = fmt.Sprintf("SRV points to %d, the client port; components are served on %d: correct the record, see 'dns lookup srv'", clientPort, componentPort)
 	}
 	return f
@@ -107,8 +112,12 @@ func broken(err error) *failure {
 // restartHint is for what mends itself if anything does.
 const restartHint = "it is tried again by itself, or at once with 'callbridge restart'; see 'xmpp status' there"
 
-// refused is what a stream error of the server means to bridge name.
-func refused(e *stream.Error, name string, secret bool) *failure {
+// cutOffHint is of a node that serves nobody until it has a leader.
+const cutOffHint = "it is cut off from the other nodes or has no majority: see 'xmpp cluster status' there"
+
+// refused is what a stream error of the server means to the bridge of link.
+func refused(e *stream.Error, link config.BridgeLink) *failure {
+	name := link.Name
 	f := &failure{reason: callbridgeapi.ServiceUnavailable, detail: "the server says " + string(e.Condition), hint: restartHint}
 	if e.Text != "" {
 		f.detail += ": " + e.Text
@@ -118,7 +127,7 @@ func refused(e *stream.Error, name string, secret bool) *failure {
 		f.reason = callbridgeapi.AuthenticationFailure
 		f.detail = fmt.Sprintf("the secret is not that of Call Bridge %s there", name)
 		f.hint = "compare 'xmpp callbridge list' on all XMPP servers, then type 'callbridge xmpp secret'"
-		if !secret {
+		if link.Secret == "" {
 			f.detail = "no secret is set"
 			f.hint = "copy it from 'xmpp callbridge list' on the XMPP server to 'callbridge xmpp secret'"
 		}
@@ -130,6 +139,19 @@ func refused(e *stream.Error, name string, secret bool) *failure {
 		f.detail = fmt.Sprintf("another Call Bridge has connected as %s", name)
 		f.hint = "each Call Bridge has a name of its own; give this or the other one another with 'callbridge xmpp name'"
 		f.evicted = true
+	case stream.SeeOtherHost:
+		// The port is that of clients.
+		host, _, err := net.SplitHostPort(e.Text)
+		f.detail, f.hint = "the server serves nobody at present", cutOffHint
+		if err != nil || host == "" {
+			break
+		}
+		f.detail += ", and names another: " + host
+		if link.Server != "" {
+			f.hint += fmt.Sprintf("; until then use another with 'callbridge xmpp server %s', or all that the DNS names with 'callbridge xmpp server none'", host)
+		}
+	case stream.RemoteConnectionFailed:
+		f.hint = cutOffHint
 	case stream.InvalidNamespace:
 		f.detail = "that is no component port"
 		f.hint = fmt.Sprintf("components are served on %d; correct the SRV record or 'callbridge xmpp server'", componentPort)
@@ -152,6 +174,10 @@ func streamError(e *stanza.Element) *stream.Error {
 			fault.Text = short(child.Text())
 		case child.Name.Space == nsErrors:
 			fault.Condition = stream.Condition(short(child.Name.Local))
+			// It has the address for a text (RFC 6120 §4.9.3.19).
+			if fault.Condition == stream.SeeOtherHost {
+				fault.Text = short(child.Text())
+			}
 		}
 	}
 	return fault

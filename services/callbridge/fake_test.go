@@ -90,6 +90,16 @@ type mesh struct {
 	dialled []dialled
 }
 
+// elsewhere is whom a server names that sends others away.
+const elsewhere = "10.0.0.9:5222"
+
+func (f *fake) refusal(condition stream.Condition) []byte {
+	if condition == stream.SeeOtherHost {
+		return stanza.New(stanza.NSStreams, "error").Add(stanza.New(nsErrors, string(condition)).AddText(elsewhere)).Append(nil, stanza.NSClient)
+	}
+	return (&stream.Error{Condition: condition}).Append(nil)
+}
+
 type dialled struct {
 	addr netip.AddrPort
 	at   time.Time
@@ -112,8 +122,9 @@ type fake struct {
 	live []net.Conn
 	// told is what the bridge acknowledged last.
 	told string
-	// unacked servers take stanzas and acknowledge none.
-	unacked bool
+	// unacked servers take stanzas and acknowledge none; plain ones know
+	// nothing of XEP-0198.
+	unacked, plain bool
 	// refuses, when set, is the condition that follows the handshake.
 	refuses stream.Condition
 	// mute servers answer nothing.
@@ -212,7 +223,7 @@ func (f *fake) serve(raw net.Conn) {
 		f.now(func() { f.live = append(f.live, conn) })
 	}
 	if refuses != "" {
-		conn.Write((&stream.Error{Condition: refuses}).Append(nil))
+		conn.Write(f.refusal(refuses))
 		return
 	}
 	conn.Write([]byte("<handshake/>"))
@@ -238,15 +249,21 @@ func (f *fake) serve(raw net.Conn) {
 		}
 		if e.Name.Space == stanza.NSSM {
 			f.mu.Lock()
-			unacked := f.unacked || f.mute
+			mute, handled := f.mute, stanzas
+			if f.unacked {
+				handled = 0
+			}
 			f.mu.Unlock()
 			switch {
+			case mute:
+			case f.plain && e.Name.Local == "enable":
+				out <- stanza.New(stanza.NSSM, "failed").Append(nil, stanza.NSClient)
 			case e.Name.Local == "enable":
 				out <- stanza.New(stanza.NSSM, "enabled").Append(nil, stanza.NSClient)
 			case e.Name.Local == "a":
 				f.now(func() { f.told = e.Attr("h") })
-			case e.Name.Local == "r" && !unacked:
-				out <- stanza.New(stanza.NSSM, "a", "h", strconv.Itoa(stanzas)).Append(nil, stanza.NSClient)
+			case e.Name.Local == "r" && !f.plain:
+				out <- stanza.New(stanza.NSSM, "a", "h", strconv.Itoa(handled)).Append(nil, stanza.NSClient)
 			}
 			continue
 		}

@@ -18,6 +18,9 @@ const (
 	// log is told: at a start the database may be later.
 	followWait = 2 * time.Second
 	followTell = 4
+	// keptAfter is how long the database has at a start, until what was kept is
+	// tried.
+	keptAfter = 10 * time.Second
 )
 
 // follow keeps to the directory's settings that are in force, until ctx ends.
@@ -71,19 +74,57 @@ func (b *Bridge) inForce(ctx context.Context) (settings.InForce, error) {
 }
 
 // takeDirectory has people go by the settings that hold. Where that is not known
-// they go on as they are: what was read last holds more likely than what live.json
-// has.
+// they go on as they are, or, some time after a start, by what was kept: what was
+// read last holds more likely than what live.json has.
 func (b *Bridge) takeDirectory(ctx context.Context) error {
 	b.taking.Lock()
 	defer b.taking.Unlock()
-	now, err := b.inForce(ctx)
+	if b.begun.IsZero() {
+		b.begun = time.Now()
+		var err error
+		if b.last, err = b.kept.Load(); err != nil {
+			b.log.Warn("settings of the directory cannot be used until the database answers", "err", err)
+		}
+	}
+	now, sure, err := b.latest(ctx)
 	if err == nil {
 		err = directory.CheckSettings(now.Directory)
 	}
-	if err != nil {
-		b.people.unknown(err)
-		return err
+	switch {
+	case err == nil:
+		b.last = now
+		b.people.take(now.Directory, sure)
+	case b.last.Shared() && !b.people.known() && time.Since(b.begun) >= keptAfter:
+		b.people.take(b.last.Directory, false)
+	default:
+		b.people.doubt(err)
 	}
-	b.people.take(now.Directory)
-	return nil
+	if err == nil && sure {
+		if err := b.kept.Save(now); err != nil && !b.unkept {
+			b.unkept = true
+			b.log.Warn("settings of the directory will not be known at a start without the database", "err", err)
+		}
+	}
+	return err
+}
+
+// latest are the directory's settings that hold; sure says that there can be no
+// newer ones.
+func (b *Bridge) latest(ctx context.Context) (now settings.InForce, sure bool, err error) {
+	if b.deps.Deployment == nil {
+		d, err := b.deps.Config.Load()
+		return settings.InForce{Directory: d.Directory}, true, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, followWait)
+	defer cancel()
+	return b.settings().Latest(ctx, b.last)
+}
+
+// forget has the settings not be tried at the next start.
+func (b *Bridge) forget() {
+	b.taking.Lock()
+	defer b.taking.Unlock()
+	if err := b.kept.Forget(); err != nil {
+		b.log.Warn("settings of the directory will be tried again after a start", "err", err)
+	}
 }

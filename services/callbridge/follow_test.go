@@ -85,6 +85,64 @@ func TestFollow(t *testing.T) {
 	})
 }
 
+// TestFollowKept: at a start the database is waited for, and then what it had
+// last holds, until it answers.
+func TestFollowKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		paths := config.FolderPaths(t.TempDir())
+		store := config.NewStore(paths.Live())
+		d := &table{rows: map[string]string{}, mode: databaseapi.Connected}
+		other := settings.NewStore(config.NewStore(config.FolderPaths(t.TempDir()).Live()), d, time.Now)
+		set := func(address string) {
+			t.Helper()
+			if err := other.Change(t.Context(), func(c *config.Directory) error {
+				c.Address, c.BaseDN, c.User = address, "dc=example", "$uid$"
+				return nil
+			}, func() error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		database := func(err error) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.down = err
+		}
+		start := func() (b *Bridge, stop func()) {
+			b = New(Config{Paths: paths}, Deps{Config: store, Deployment: d, Log: slog.New(slog.DiscardHandler)})
+			ctx, cancel := context.WithCancel(t.Context())
+			var running sync.WaitGroup
+			running.Go(func() { b.follow(ctx) })
+			return b, func() {
+				cancel()
+				running.Wait()
+			}
+		}
+		want := func(b *Bridge, when, server string, unsure bool) {
+			t.Helper()
+			if now, err := b.Directory(t.Context()); err != nil || now.Server != server || now.Unsure != unsure {
+				t.Errorf("%s: %+v, %v; want server %q, unsure %v", when, now, err, server, unsure)
+			}
+		}
+		set("there")
+		b, stop := start()
+		pass(followEvery)
+		want(b, "with the database", "there:389", false)
+		stop()
+
+		database(errors.New("down"))
+		b, stop = start()
+		defer func() { stop() }()
+		pass(keptAfter - followAgain)
+		want(b, "just after a start", "", false)
+		pass(2 * followAgain)
+		want(b, "some time after a start", "there:389", true)
+		database(nil)
+		set("elsewhere")
+		pass(followEvery)
+		want(b, "with the database again", "elsewhere:389", false)
+	})
+}
+
 // TestNoTrustFile: settings are shared, files are not.
 func TestNoTrustFile(t *testing.T) {
 	_, err := folder(t.TempDir()).Read("ca.cer")

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unicode"
 
+	"parley/services/config"
 	"parley/services/xmpp/stanza"
 	"parley/services/xmpp/stream"
 )
@@ -21,6 +22,7 @@ func FuzzServer(f *testing.F) {
 	for _, s := range []string{
 		"<handshake/>", "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>",
 		"<stream:error><x xmlns='urn:ietf:params:xml:ns:xmpp-streams'/><text xmlns='urn:ietf:params:xml:ns:xmpp-streams'>a&#10;b</text></stream:error>",
+		"<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>[::1]&#10;:1</see-other-host></stream:error>",
 		"<stream:error/>", "<iq type='get' id='1' from='a'><ping xmlns='urn:xmpp:ping'/></iq>", "<iq type='set' id='1'/>", "<iq type='get'><query xmlns='http://jabber.org/protocol/disco#info' node='x'/></iq>",
 		"<enabled xmlns='urn:xmpp:sm:3'/><r xmlns='urn:xmpp:sm:3'/><a xmlns='urn:xmpp:sm:3' h='0'/>", "<a xmlns='urn:xmpp:sm:3' h='x'/>",
 		"</stream:stream>", "<message><body>x</body></message>", "<a",
@@ -83,7 +85,7 @@ func FuzzParseServer(f *testing.F) {
 func checkFailure(t *testing.T, err error) {
 	failure := broken(err)
 	if e, ok := errors.AsType[*stream.Error](err); ok {
-		failure = refused(e, "cb1", true)
+		failure = refused(e, config.BridgeLink{Name: "cb1", Server: "cb1.example.com", Secret: "kvgP1SRzWVabhi01Ab1"})
 	}
 	if text := failure.text(); failure.reason == "" || strings.ContainsFunc(text, unicode.IsControl) {
 		t.Fatalf("failure %q for %q; want one line and a reason", text, failure.reason)

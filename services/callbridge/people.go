@@ -14,7 +14,6 @@ import (
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/callbridge/directory"
 	"parley/services/config"
-	"parley/services/eventlog/eventlogapi"
 	"parley/services/problem"
 )
 
@@ -24,29 +23,54 @@ type people struct {
 	deps     directory.Deps
 	log      *slog.Logger
 	reporter *reporter
-	// asked wakes run, to list the users by what is configured now.
-	asked chan struct{}
+	// givenUp is told that the settings are not to be tried at the next start
+	// either.
+	givenUp func()
+	// asked wakes run, to list the users by what is configured now; suspected
+	// wakes it where the server may not be there any more.
+	asked, suspected chan struct{}
 
 	mu   sync.Mutex
 	conf config.Directory
-	// why the settings are not known, nil when they are or were.
-	why error
+	// why the settings are not known, nil when they are or were. outdated says
+	// that they were, and are not tried again.
+	why      error
+	outdated bool
+	// sure says that the settings hold; otherwise the database does not say.
+	// proven says that they do, or did, or that the users were listed by them.
+	// confirmed says that the database has said so since the settings were taken.
+	sure, proven, confirmed bool
 	// server is nil where there is none, or its settings are not complete.
 	server *held
 	status callbridgeapi.Directory
+	// raised is the condition's text, "" for none, and answered when the server
+	// did last.
+	raised   string
+	answered time.Time
 	// listed wait for the next listing.
 	listed []chan error
-	// names are of those who exist by the last listing, which has this number.
-	names   []string
-	listing int
+	// last is who exists, by the last time that the users were listed.
+	last listing
 	// changed is closed when server or listing have changed.
 	changed chan struct{}
+}
+
+// listing is who exists, by one time that the users were listed.
+type listing struct {
+	// number is another for each, 0 for none.
+	number int
+	// at is when it was made, and source what of.
+	at     time.Time
+	source string
+	names  []string
 }
 
 // held is a directory with those who use it. Replaced, it is closed after the
 // last of them.
 type held struct {
 	*directory.Directory
+	// address is where it is, as in the settings.
+	address  string
 	users    int
 	replaced bool
 }
@@ -61,19 +85,18 @@ const (
 	checkTime = 1800 * time.Millisecond
 )
 
-// directoryFault names the condition that the LDAP server cannot be asked.
-const directoryFault = "callbridge.directory"
-
 // errNoDirectory: there is none to ask.
 var errNoDirectory = errors.New("there is no directory")
 
-func newPeople(root string, deps Deps, log *slog.Logger) *people {
+func newPeople(root string, deps Deps, givenUp func(), log *slog.Logger) *people {
 	yet := problem.New(problem.DirectoryUnknownYet)
-	return &people{
-		deps: directory.Deps{Names: deps.Names, Files: folder(root), Log: deps.Log}, log: log,
-		reporter: newReporter(directoryFault, deps.Events, log), asked: make(chan struct{}, 1), changed: make(chan struct{}),
-		why: yet, status: callbridgeapi.Directory{Configured: true, Trouble: problem.Text(yet)},
+	p := &people{
+		deps: directory.Deps{Names: deps.Names, Files: folder(root), Log: deps.Log}, givenUp: givenUp, log: log,
+		reporter: newReporter(directoryFault, deps.Events, log), asked: make(chan struct{}, 1), suspected: make(chan struct{}, 1), changed: make(chan struct{}),
+		why: yet, status: callbridgeapi.Directory{Configured: true},
 	}
+	p.trouble(yet, time.Time{})
+	return p
 }
 
 // folder reads the files of the SFTP root.
@@ -99,23 +122,26 @@ func directoryLimits() directory.Limits {
 	return l
 }
 
-// take has conf be the configuration.
-func (p *people) take(conf config.Directory) {
+// take has conf be the configuration. Where it is not sure that conf still holds
+// no password is checked by it before the users were listed once: so an old
+// password of the service account is tried once, and not by each who logs in. Nor
+// is told then who exists.
+func (p *people) take(conf config.Directory, sure bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if conf == p.conf && p.why == nil {
+	switch same := conf == p.conf; {
+	case same && p.why == nil:
+		p.trust(sure)
+		return
+	case same && p.outdated && !sure:
 		return
 	}
-	p.conf, p.why = conf, nil
-	if p.server != nil {
-		p.server.replaced = true
-		p.closeUnused(p.server)
-		p.server = nil
-	}
-	p.names = nil
+	p.conf, p.why, p.outdated = conf, nil, false
+	p.sure, p.proven, p.confirmed = sure, sure, sure
+	p.drop()
 	defer p.tell()
-	p.status = callbridgeapi.Directory{Configured: conf.Address != ""}
-	p.reporter.mended()
+	p.lower(fmt.Sprintf("LDAP server %s is not asked any more as it was: settings have changed", p.status.Server))
+	p.status, p.answered = callbridgeapi.Directory{Configured: conf.Address != ""}, time.Time{}
 	if !p.status.Configured {
 		return
 	}
@@ -126,29 +152,21 @@ func (p *people) take(conf config.Directory) {
 		d, err = directory.New(directory.Config{Settings: conf, Limits: directoryLimits()}, p.deps)
 	}
 	if err != nil {
-		p.status.Trouble, p.status.TroubleAt = problem.Text(err), time.Now()
+		p.trouble(err, time.Now())
 		return
 	}
-	p.server = &held{Directory: d}
+	p.server = &held{Directory: d, address: p.status.Server}
 	p.wake()
 }
 
-// known says whether the settings were known once.
-func (p *people) known() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.why == nil
-}
-
-// unknown notes why the settings are not known, unless they were once.
-func (p *people) unknown(err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.why == nil {
-		return
+// drop ends the use of the server that there is. It is called with mu held.
+func (p *people) drop() {
+	if p.server != nil {
+		p.server.replaced = true
+		p.closeUnused(p.server)
+		p.server = nil
 	}
-	p.why = err
-	p.status = callbridgeapi.Directory{Configured: true, Trouble: problem.Text(err), TroubleAt: time.Now()}
+	p.last = listing{number: p.last.number}
 }
 
 // tell has those who look be told of a change. It is called with mu held.
@@ -157,12 +175,12 @@ func (p *people) tell() {
 	p.changed = make(chan struct{})
 }
 
-// look returns whether there is a directory to ask, and who exists by which
-// listing. changed is closed when that is not so any more.
-func (p *people) look() (there bool, names []string, listing int, changed <-chan struct{}) {
+// look returns whether there is a directory to ask, and who exists. changed is
+// closed when that is not so any more.
+func (p *people) look() (there bool, last listing, changed <-chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.server != nil, p.names, p.listing, p.changed
+	return p.server != nil && p.proven, p.last, p.changed
 }
 
 func (p *people) wake() {
@@ -210,29 +228,66 @@ func (p *people) check(ctx context.Context, user string, password config.Secret)
 		return false, err
 	}
 	defer done()
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	p.mu.Lock()
+	proven := p.proven
+	p.mu.Unlock()
+	if !proven {
+		return false, problem.New(problem.DirectoryUnknownYet)
+	}
+	limited, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
-	return d.Check(ctx, user, password)
+	right, err := d.Check(limited, user, password)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		err = problem.New(problem.DirectorySilent, "address", d.address, "what", "the check of a password")
+	}
+	p.refused(d, err)
+	// What cannot be a password is wrong without anybody being asked.
+	if right || err != nil {
+		p.noted(d, err)
+	}
+	return right, err
 }
 
-// run lists the users now and then, until ctx ends.
+// run lists the users now and then, and asks a server that could not be asked
+// until it can, until ctx ends.
 func (p *people) run(ctx context.Context) {
-	defer p.take(config.Directory{})
-	for {
-		wait := p.list(ctx)
+	defer p.end()
+	for due := time.Now(); ; {
+		if !time.Now().Before(due) {
+			due = time.Now().Add(p.list(ctx))
+		}
 		p.mu.Lock()
 		p.status.Next = time.Time{}
 		if p.server != nil {
-			p.status.Next = time.Now().Add(wait)
+			p.status.Next = due
 		}
 		p.mu.Unlock()
+		wait, silent := time.Until(due), p.unanswered()
+		if silent {
+			wait = min(wait, askAgain)
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.asked:
+			due = time.Now()
+		case <-p.suspected:
+			// What is wrong is noted, and why has been told.
+			_ = p.probe(ctx)
 		case <-time.After(wait):
+			if silent && time.Now().Before(due) {
+				_ = p.probe(ctx)
+			}
 		}
 	}
+}
+
+// end gives the server up with the process, of which no event is told.
+func (p *people) end() {
+	p.mu.Lock()
+	p.raised = ""
+	p.mu.Unlock()
+	p.take(config.Directory{}, true)
 }
 
 // list has the directory list its users, for all who wait for that. It returns
@@ -260,28 +315,37 @@ func (p *people) listBy(ctx context.Context, d *held) error {
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
 	users, err := d.Users(ctx)
+	if err != nil {
+		p.refused(d, err)
+		p.mu.Lock()
+		list := p.listAlone(err)
+		p.mu.Unlock()
+		if ctx.Err() == nil {
+			p.log.Warn("directory not listed", "err", err)
+			p.cannot(d, err, list)
+		}
+		return err
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if d != p.server || ctx.Err() != nil && err != nil {
-		return err
+	if d != p.server {
+		return nil
 	}
 	now := time.Now()
-	if err != nil {
-		text := problem.Text(err)
-		p.log.Warn("directory not listed", "err", err)
-		p.status.Trouble, p.status.TroubleAt = text, now
-		p.reporter.failed(&eventlogapi.Fault{Key: directoryFault, Message: fmt.Sprintf("LDAP server %s cannot be asked", p.status.Server), Hint: text})
-		return err
-	}
 	p.log.Info("directory listed", "server", p.status.Server, "users", len(users))
-	p.status.Users, p.status.Synced, p.status.Trouble, p.status.TroubleAt = len(users), now, "", time.Time{}
-	p.reporter.mended()
+	p.status.Users, p.status.Synced, p.answered = len(users), now, now
+	p.trouble(nil, time.Time{})
+	p.lower(fmt.Sprintf("LDAP server %s can be asked again, and lists its users", p.status.Server))
 	names := make([]string, len(users))
 	for i, u := range users {
 		names[i] = u.Name
 	}
-	p.names = names
-	p.listing++
+	// Settings that nobody has confirmed may leave somebody out, or have somebody
+	// in. Those that were hold on without a primary: nobody changes them then.
+	if p.confirmed {
+		p.last = listing{p.last.number + 1, now, directory.Source(p.conf), names}
+	}
+	p.proven = true
 	p.tell()
 	return nil
 }
@@ -296,6 +360,7 @@ func (b *Bridge) Directory(context.Context) (callbridgeapi.Directory, error) {
 	defer p.mu.Unlock()
 	d := p.status
 	d.Offered = own
+	d.Unsure = p.server != nil && !p.sure
 	return d, nil
 }
 
@@ -325,6 +390,15 @@ func (b *Bridge) TestDirectory(ctx context.Context) ([]callbridgeapi.Step, error
 		steps = append(steps, step)
 	}
 	return steps, nil
+}
+
+// ProbeDirectory implements callbridgeapi.API.
+func (b *Bridge) ProbeDirectory(ctx context.Context) error {
+	err := b.people.probe(ctx)
+	if errors.Is(err, errNoDirectory) {
+		return problem.New(problem.DirectoryUnset)
+	}
+	return err
 }
 
 // SyncDirectory implements callbridgeapi.API.

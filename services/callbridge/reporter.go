@@ -34,6 +34,9 @@ const (
 	// reportTime how long it may take.
 	reportAgain = 2 * time.Second
 	reportTime  = 5 * time.Second
+	// deafAfter is how long it may not answer before that is worth a line: it
+	// may only be starting.
+	deafAfter = 10 * time.Second
 	// remindEvery is how often a condition that lasts is raised again: the
 	// log may have been started anew, and have lost it.
 	remindEvery = 30 * time.Second
@@ -91,7 +94,8 @@ func (r *reporter) signal() {
 // run reports until ctx ends.
 func (r *reporter) run(ctx context.Context) {
 	var again <-chan time.Time
-	silent := false
+	var silent time.Time
+	warned := false
 	remind := time.NewTicker(remindEvery)
 	defer remind.Stop()
 	for {
@@ -107,13 +111,18 @@ func (r *reporter) run(ctx context.Context) {
 		}
 		again = nil
 		err := r.report(ctx)
-		if err != nil {
-			again = time.After(reportAgain)
+		if err == nil {
+			silent, warned = time.Time{}, false
+			continue
 		}
-		if err != nil && !silent && ctx.Err() == nil {
+		again = time.After(reportAgain)
+		if silent.IsZero() {
+			silent = time.Now()
+		}
+		if !warned && time.Since(silent) >= deafAfter && ctx.Err() == nil {
 			r.log.Warn("the event log does not answer", "err", err)
+			warned = true
 		}
-		silent = err != nil
 	}
 }
 

@@ -37,16 +37,18 @@ func (s *status) change(to callbridgeapi.State) {
 
 // Status implements callbridgeapi.API.
 func (b *Bridge) Status(context.Context) (callbridgeapi.Status, error) {
+	ailing := b.people.ailing()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.status.tell(time.Now()), nil
+	return b.status.tell(time.Now(), ailing), nil
 }
 
-// tell is the status as it reads now.
-func (s *status) tell(now time.Time) callbridgeapi.Status {
+// tell is the status as it reads now; ailing is the LDAP server that cannot be
+// asked, "" for none.
+func (s *status) tell(now time.Time, ailing string) callbridgeapi.Status {
 	out := callbridgeapi.Status{
 		State: s.state, Since: s.since, Name: s.conf.Name, Domain: s.conf.Domain, Server: s.server, Address: s.address,
-		AuthenticationRow: s.authentication(now),
+		AuthenticationRow: s.authentication(now, ailing),
 	}
 	if out.State == "" {
 		out.State = callbridgeapi.Off
@@ -63,6 +65,8 @@ func (s *status) tell(now time.Time) callbridgeapi.Status {
 		out.XMPPRow = fmt.Sprintf("failed to connect to %s due to %s (%s ago)", s.server, s.failure.reason, duration(now.Sub(s.failedAt)))
 	case s.state == callbridgeapi.Connecting:
 		out.XMPPRow = "connecting"
+	case s.conf.Name != "" && s.conf.Domain != "" && out.State == callbridgeapi.Off:
+		out.XMPPRow = "disabled; type 'callbridge enable'"
 	default:
 		out.XMPPRow = "not configured"
 	}
@@ -73,7 +77,7 @@ func (s *status) tell(now time.Time) callbridgeapi.Status {
 }
 
 // authentication is the row of it.
-func (s *status) authentication(now time.Time) string {
+func (s *status) authentication(now time.Time, ailing string) string {
 	components := fmt.Sprintf("%d authentication components", s.components)
 	if s.components == 1 {
 		components = "1 authentication component"
@@ -81,6 +85,8 @@ func (s *status) authentication(now time.Time) string {
 	switch {
 	case s.components == 0:
 		return "no authentication components found"
+	case s.own && ailing != "":
+		return fmt.Sprintf("LDAP server %s cannot be asked; see 'callbridge directory' (%s)", ailing, components)
 	case s.own:
 		return fmt.Sprintf("registered for %s (%s)", duration(now.Sub(s.registered)), components)
 	}

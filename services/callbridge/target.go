@@ -3,8 +3,10 @@ package callbridge
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,9 +29,11 @@ type target struct {
 	port uint16
 	// priority that the DNS gives it; less is better.
 	priority int
+	// given: it is the one that is configured, and not of the DNS.
+	given bool
 }
 
-func (t target) String() string { return fmt.Sprintf("%s:%d", t.name, t.port) }
+func (t target) String() string { return net.JoinHostPort(t.name, strconv.Itoa(int(t.port))) }
 
 // question is the name that the servers of a domain are found by.
 func question(domain string) string { return "_xmpp-component._tcp." + domain }
@@ -42,6 +46,7 @@ func (w *way) targets(ctx context.Context) ([]target, *failure) {
 		if err != nil {
 			return nil, failed(callbridgeapi.DNSError, err)
 		}
+		t.given = true
 		return []target{t}, nil
 	}
 	name := question(w.link.Domain)
@@ -64,20 +69,20 @@ func (w *way) targets(ctx context.Context) ([]target, *failure) {
 		f.nameless = []string{name}
 		if err == nil {
 			f.hint = fmt.Sprintf("add a record for each XMPP server to the DNS, as in 'dns add rr %s. 86400 IN SRV 0 0 %d cb1.%s.', or name one with 'callbridge xmpp server <host>'",
-				name, componentPort, w.link.Domain)
+				name, componentPort, w.link.Domain) + flushHint(answer)
 		}
 		w.tell(callbridgeapi.Step{What: "DNS SRV"}, begun, f, "")
 		return nil, f
 	}
 	all := make([]target, 0, len(records))
 	for _, r := range order(records, w.random) {
-		all = append(all, target{strings.TrimSuffix(r.Target, "."), r.Port, int(r.Priority)})
+		all = append(all, target{name: strings.TrimSuffix(r.Target, "."), port: r.Port, priority: int(r.Priority)})
 	}
 	names := make([]string, len(all))
 	for i, t := range all {
 		names[i] = t.String()
 	}
-	w.tell(callbridgeapi.Step{What: "DNS SRV"}, begun, nil, fmt.Sprintf("%s: %s, from %s", name, strings.Join(names, ", "), source(answer)))
+	w.tell(callbridgeapi.Step{What: "DNS SRV"}, begun, nil, fmt.Sprintf("%s: %s, from %s", name, strings.Join(names, ", "), answer.Origin()))
 	return all, nil
 }
 
@@ -114,14 +119,14 @@ func (w *way) addresses(ctx context.Context, t target) ([]netip.AddrPort, *failu
 			for _, a := range got {
 				texts = append(texts, a.Addr().String())
 			}
-			w.tell(callbridgeapi.Step{Target: t.name, What: what}, begun, nil, fmt.Sprintf("%s, from %s", strings.Join(texts, ", "), source(answer)))
+			w.tell(callbridgeapi.Step{Target: t.name, What: what}, begun, nil, fmt.Sprintf("%s, from %s", strings.Join(texts, ", "), answer.Origin()))
 			continue
 		}
 		if first == nil {
 			first = noAnswer(strings.ToUpper(kind), t.name, answer, err)
 			first.target, first.nameless = t, []string{t.name}
 			if err == nil {
-				first.hint = fmt.Sprintf("add its address to the DNS, as in 'dns add rr %s. 86400 IN A <address>', or correct the name", t.name)
+				first.hint = fmt.Sprintf("add its address to the DNS, as in 'dns add rr %s. 86400 IN A <address>', or correct the name", t.name) + flushHint(answer)
 			}
 		}
 	}
@@ -143,6 +148,12 @@ const (
 // first as the weight says. random returns a number below n.
 func order(records []*dns.SRV, random func(n int) int) []*dns.SRV {
 	left := slices.Clone(records)
+	// The weights choose by the order that they come in, and where all are 0 the
+	// first one: without chance in that each bridge would have the same one.
+	for i := len(left) - 1; i > 0; i-- {
+		j := random(i + 1)
+		left[i], left[j] = left[j], left[i]
+	}
 	// Weight 0 comes first, so that it has the smallest chance.
 	slices.SortStableFunc(left, func(a, b *dns.SRV) int {
 		if a.Priority != b.Priority {
@@ -191,12 +202,23 @@ func address(rr dns.RR) (netip.Addr, bool) {
 	return a.Unmap(), ok
 }
 
-// source says who answered.
-func source(a networkapi.Answer) string {
-	if a.Server.IsValid() {
-		return a.Server.Addr().String()
+// forgetDenials is for people who have mended the DNS and look whether that
+// helps; it is no loss where it fails.
+func (b *Bridge) forgetDenials(ctx context.Context) {
+	if err := b.deps.Names.ForgetDenials(ctx); err != nil {
+		b.log.Warn("what the DNS did not have is not asked for anew", "err", err)
 	}
-	return a.Source
+}
+
+// fromCache is how the network service calls what it did not ask for now.
+const fromCache = "cache"
+
+// flushHint is added where the cache says that there is no record.
+func flushHint(a networkapi.Answer) string {
+	if a.Source == fromCache {
+		return "; where it is there by now type 'dns flush'"
+	}
+	return ""
 }
 
 // noAnswer is a name without the records that were asked for.
@@ -210,7 +232,7 @@ func noAnswer(kind, name string, a networkapi.Answer, err error) *failure {
 	if a.Code == dns.RcodeToString[dns.RcodeSuccess] {
 		what = "no such record"
 	}
-	return &failure{reason: callbridgeapi.DNSError, detail: fmt.Sprintf("asked for %s %s: %s, from %s", kind, name, what, source(a))}
+	return &failure{reason: callbridgeapi.DNSError, detail: fmt.Sprintf("asked for %s %s: %s, from %s", kind, name, what, a.Origin())}
 }
 
 // failed is err in the words that people read, the fix apart.

@@ -55,7 +55,9 @@ func TestOrderByWeight(t *testing.T) {
 		share   map[string]float64
 	}{
 		{"by weight", []string{"0 10 1 a", "0 30 1 b", "0 60 1 c"}, map[string]float64{"a": .10, "b": .30, "c": .60}},
-		{"all zero", []string{"0 0 1 a", "0 0 1 b"}, map[string]float64{"a": 1}},
+		{"all zero", []string{"0 0 1 a", "0 0 1 b", "0 0 1 c", "0 0 1 d"}, map[string]float64{"a": .25, "b": .25, "c": .25, "d": .25}},
+		{"all zero, of two priorities", []string{"9 0 1 d", "0 0 1 a", "9 0 1 c", "0 0 1 b"}, map[string]float64{"a": .5, "b": .5}},
+		{"two zeros among others", []string{"0 98 1 c", "0 0 1 a", "0 0 1 b"}, map[string]float64{"a": .005, "b": .005, "c": .99}},
 		{"zero among others has a small chance", []string{"0 50 1 b", "0 0 1 a", "0 49 1 c"}, map[string]float64{"a": .01, "b": .50, "c": .49}},
 		{"one", []string{"5 7 1 a"}, map[string]float64{"a": 1}},
 	} {
@@ -79,6 +81,20 @@ func TestOrderByWeight(t *testing.T) {
 	}
 }
 
+func TestTargetInWords(t *testing.T) {
+	for _, tt := range []struct {
+		target target
+		want   string
+	}{
+		{target{name: "cb1.tptac9.com", port: 5223}, "cb1.tptac9.com:5223"},
+		{target{name: "::1", port: 5223}, "[::1]:5223"},
+	} {
+		if got := tt.target.String(); got != tt.want {
+			t.Errorf("String of %+v = %q; want %q", tt.target, got, tt.want)
+		}
+	}
+}
+
 func TestParseServer(t *testing.T) {
 	for _, tt := range []struct {
 		in   string
@@ -99,7 +115,7 @@ func TestParseServer(t *testing.T) {
 		{"", target{}, false}, {"a b", target{}, false}, {"a..b", target{}, false}, {"-a", target{}, false},
 		{"0.0.0.0", target{}, false}, {"::", target{}, false}, {"10.1.2", target{}, false}, {"1.2.3.999", target{}, false},
 		{"fe80::1%foo bar", target{}, false}, {"[fe80::1%a]:5223", target{}, false}, {"fe80::1%a", target{}, false},
-		{"https://cb1", target{}, false}, {"[cb1]", target{}, false},
+		{"https://cb1", target{}, false}, {"[cb1]", target{}, false}, {"[::1", target{}, false}, {"::1]", target{}, false}, {"[[::1]]", target{}, false}, {"[10.0.0.1]", target{}, false},
 	} {
 		t.Run(tt.in, func(t *testing.T) {
 			got, err := parseServer(tt.in)

@@ -42,8 +42,12 @@ func (b *Bridge) Test(ctx context.Context) ([]callbridgeapi.Step, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+	b.forgetDenials(ctx)
 	var steps []callbridgeapi.Step
 	w.told = func(s callbridgeapi.Step) { steps = append(steps, s) }
+	if s, is := b.twins.step(); is {
+		w.told(s)
+	}
 	targets, _ := w.targets(ctx)
 	for _, t := range targets {
 		addrs, _ := w.addresses(ctx, t)

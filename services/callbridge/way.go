@@ -126,7 +126,7 @@ func (w *way) secure(ctx context.Context, t target, raw net.Conn) (*tls.Conn, *f
 // refused is what an error of the stream means.
 func (w *way) refused(err error) *failure {
 	if e, ok := errors.AsType[*stream.Error](err); ok {
-		return refused(e, w.link.Name, w.link.Secret != "")
+		return refused(e, w.link)
 	}
 	return broken(err)
 }

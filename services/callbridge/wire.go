@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/netip"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -14,8 +15,8 @@ import (
 )
 
 const (
-	// pingEvery is how often the server is asked for a sign of life, silence
-	// how long it may give none.
+	// pingEvery is how often the server is pinged, silence how long one that
+	// does not acknowledge (see life) may give no sign of life.
 	pingEvery = 10 * time.Second
 	silence   = 20 * time.Second
 	// writeTime is how long the server may take nothing.
@@ -38,24 +39,35 @@ type wire struct {
 	// attendant takes part in the stream while it lives.
 	attendant *attendant
 
+	life life
+
 	mu   sync.Mutex
 	acks acks
 }
 
 func newWire(conn *tls.Conn, t target, addr netip.AddrPort) *wire {
 	w := &wire{target: t, addr: addr, conn: conn}
-	w.scanner = stream.NewScanner(listener{conn}, stanza.NSComponent, limits)
+	w.scanner = stream.NewScanner(listener{conn, &w.life}, stanza.NSComponent, limits)
 	return w
 }
 
 // listener reads with a limit on silence: any byte of the server is a sign of
 // life.
-type listener struct{ conn *tls.Conn }
+type listener struct {
+	conn *tls.Conn
+	life *life
+}
 
 // Read implements io.Reader.
 func (l listener) Read(p []byte) (int, error) {
 	l.conn.SetReadDeadline(time.Now().Add(silence))
-	return l.conn.Read(p)
+	l.life.reading.Store(true)
+	n, err := l.conn.Read(p)
+	l.life.reading.Store(false)
+	if n > 0 {
+		l.life.heard.Add(1)
+	}
+	return n, err
 }
 
 // during does f, which fails when ctx ends.
@@ -95,7 +107,9 @@ func (w *wire) next() (*stanza.Element, error) {
 	if fault := streamError(e); fault != nil {
 		return nil, fault
 	}
-	w.trace("stanza in", e)
+	if e.Name.Space != stanza.NSSM {
+		w.trace("stanza in", e)
+	}
 	return e, nil
 }
 
@@ -125,11 +139,15 @@ func (w *wire) send(b []byte) error {
 }
 
 // sendNow is send for callers that hold mu.
-func (w *wire) sendNow(b []byte) error {
+func (w *wire) sendNow(b []byte) error { return w.sendWithin(b, writeTime) }
+
+// sendWithin is sendNow with a limit of its own. What fails by it ends the
+// connection.
+func (w *wire) sendWithin(b []byte, limit time.Duration) error {
 	if len(b) == 0 {
 		return nil
 	}
-	w.conn.SetWriteDeadline(time.Now().Add(writeTime))
+	w.conn.SetWriteDeadline(time.Now().Add(limit))
 	_, err := w.conn.Write(b)
 	return err
 }
@@ -165,6 +183,7 @@ func (w *wire) live(ctx context.Context, self, domain string, again [][]byte) er
 		defer w.attendant.checks.Wait()
 		var done sync.WaitGroup
 		done.Go(func() { w.ping(pinging, self, domain) })
+		done.Go(func() { w.watch(pinging) })
 		done.Go(func() { w.attendant.run(pinging) })
 		defer done.Wait()
 		defer stop()
@@ -172,6 +191,9 @@ func (w *wire) live(ctx context.Context, self, domain string, again [][]byte) er
 			e, err := w.next()
 			if err == nil {
 				err = w.take(pinging, e)
+			}
+			if w.life.over.Load() {
+				err = os.ErrDeadlineExceeded
 			}
 			if err != nil {
 				return err

@@ -55,6 +55,9 @@ func (z *zone) Lookup(_ context.Context, kind, name string) (networkapi.Answer, 
 	return a, nil
 }
 
+// ForgetDenials implements Names; nothing is cached here.
+func (z *zone) ForgetDenials(context.Context) error { return nil }
+
 // eventLog is one in memory; while deaf it takes nothing.
 type eventLog struct {
 	mu     sync.Mutex
@@ -118,11 +121,14 @@ func (l *eventLog) messages() []string {
 	return texts
 }
 
-// fault is the one condition, zero for none.
-func (l *eventLog) fault() eventlogapi.Fault {
+// fault is the condition of the connection, zero for none.
+func (l *eventLog) fault() eventlogapi.Fault { return l.faultOf(faultKey) }
+
+// faultOf is the condition of a key, zero for none.
+func (l *eventLog) faultOf(key string) eventlogapi.Fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.faults[faultKey]
+	return l.faults[key]
 }
 
 // world is a bridge that runs, and what is around it.

@@ -7,6 +7,8 @@ import (
 	"context"
 	"net/netip"
 	"time"
+
+	"parley/services/problem"
 )
 
 // API is the Call Bridge as others see it. *Client and the service implement
@@ -26,6 +28,9 @@ type API interface {
 	// TestDirectory walks DNS, TCP, TLS, log-in and a search for the LDAP
 	// server of the settings. Without one it is a problem.
 	TestDirectory(ctx context.Context) ([]Step, error)
+	// ProbeDirectory asks the LDAP server for one user, and returns why it does
+	// not answer. Without one it is a problem.
+	ProbeDirectory(ctx context.Context) error
 	// SyncDirectory has the LDAP server list its users now, and returns when
 	// it has; a problem says why it could not.
 	SyncDirectory(ctx context.Context) (Directory, error)
@@ -42,12 +47,20 @@ type Directory struct {
 	TLS    string `json:"tls,omitempty"`
 	// Offered says that XMPP may ask this Call Bridge for passwords now.
 	Offered bool `json:"offered"`
+	// Unsure says that the database does not answer, so the settings are those
+	// that it had when it did.
+	Unsure bool `json:"unsure,omitempty"`
 	// Users is how many it listed at Synced, the last time that it did.
 	Users  int       `json:"users"`
 	Synced time.Time `json:"synced,omitzero"`
-	// Trouble is why it could not be asked at TroubleAt, "" since it could.
-	Trouble   string    `json:"trouble,omitempty"`
-	TroubleAt time.Time `json:"trouble_at,omitzero"`
+	// Trouble is why it could not be asked at TroubleAt, "" since it could;
+	// Problem is the same, where a person can mend it.
+	Trouble   string           `json:"trouble,omitempty"`
+	Problem   *problem.Problem `json:"problem,omitempty"`
+	TroubleAt time.Time        `json:"trouble_at,omitzero"`
+	// ListOnly says that this concerns the list of users alone: passwords are
+	// checked.
+	ListOnly bool `json:"list_only,omitempty"`
 	// Next is when the users are listed again.
 	Next time.Time `json:"next,omitzero"`
 }
@@ -90,7 +103,7 @@ type Status struct {
 	Server  string         `json:"server,omitempty"`
 	Address netip.AddrPort `json:"address,omitzero"`
 	// Reason and Detail tell of the last failure, at FailedAt; they stay until
-	// the next connection lasts. Hint is the command that mends it.
+	// the next connection lasts or the settings change. Hint is the command that mends it.
 	Reason   Reason    `json:"reason,omitempty"`
 	Detail   string    `json:"detail,omitempty"`
 	Hint     string    `json:"hint,omitempty"`

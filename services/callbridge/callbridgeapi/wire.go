@@ -48,6 +48,11 @@ func (c *Client) TestDirectory(ctx context.Context) (steps []Step, err error) {
 	return steps, c.c.Call(ctx, "POST", "/directory/test", nil, &steps)
 }
 
+// ProbeDirectory implements API.
+func (c *Client) ProbeDirectory(ctx context.Context) error {
+	return c.c.Call(ctx, "POST", "/directory/probe", nil, nil)
+}
+
 // SyncDirectory implements API.
 func (c *Client) SyncDirectory(ctx context.Context) (d Directory, err error) {
 	return d, c.c.Call(ctx, "POST", "/directory/sync", nil, &d)
@@ -74,6 +79,9 @@ func Handler(api API) http.Handler {
 	})
 	control.Handle(mux, service, "POST /directory/test", func(ctx context.Context, _ none) ([]Step, error) {
 		return api.TestDirectory(ctx)
+	})
+	control.Handle(mux, service, "POST /directory/probe", func(ctx context.Context, _ none) (none, error) {
+		return none{}, api.ProbeDirectory(ctx)
 	})
 	control.Handle(mux, service, "POST /directory/sync", func(ctx context.Context, _ none) (Directory, error) {
 		return api.SyncDirectory(ctx)

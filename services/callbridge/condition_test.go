@@ -1,0 +1,126 @@
+package callbridge
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"parley/services/callbridge/directory/openldap"
+	"parley/services/config"
+	"parley/services/problem"
+)
+
+// ldapFault is the condition's text, "" for none.
+func (l *eventLog) ldapFault() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.faults[directoryFault].Message
+}
+
+// TestCondition: a server that is lost is noticed by the first check, and that
+// it is back without any; both are told. A list that fails alone is told as such.
+func TestCondition(t *testing.T) {
+	ldap := openldap.Start(t, openldap.Config{NoTLS: true, LDIF: ldapPeople})
+	log := &eventLog{}
+	b := New(Config{Paths: config.FolderPaths(t.TempDir())}, Deps{Events: log, Log: slog.New(slog.DiscardHandler)})
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { b.people.reporter.run(ctx) })
+	running.Go(func() { b.people.run(ctx) })
+	defer running.Wait()
+	defer stop()
+	good := config.Directory{
+		Address: "127.0.0.1", Port: ldap.Plain, TLS: "none", Username: openldap.Reader, Password: openldap.ReaderSecret, BaseDN: openldap.Base, User: "$uid$",
+	}
+	nobody := good
+	nobody.Filter = "(uid=nobody)"
+	b.people.take(good, true)
+	if _, err := b.SyncDirectory(ctx); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	want := func(what, fault, event, ailing string) {
+		t.Helper()
+		await(t, what+": the event "+event, func() bool {
+			return slices.ContainsFunc(log.messages()[told:], func(m string) bool { return strings.Contains(m, event) })
+		})
+		await(t, what+": the condition "+fault, func() bool {
+			return strings.HasSuffix(log.ldapFault(), fault) && (fault == "") == (log.ldapFault() == "")
+		})
+		if got := b.people.ailing(); (got != "") != (ailing != "") {
+			t.Errorf("%s: the server that cannot be asked is %q; want %q", what, got, ailing)
+		}
+		told = len(log.messages())
+	}
+	check := func(password config.Secret) (bool, error) { return b.people.check(ctx, "alice", password) }
+	server := b.people.status.Server
+
+	ldap.Stop()
+	if _, err := check("Wonder-land1"); problem.CodeOf(err) != problem.DirectoryUnreachable {
+		t.Errorf("check without the server = %v; want %q", err, problem.DirectoryUnreachable)
+	}
+	want("server lost", "cannot be asked", "cannot be asked: ", server)
+	for range 3 {
+		_, _ = check("Wonder-land1")
+	}
+	if ok, err := check(""); ok || err != nil || b.people.ailing() == "" {
+		t.Errorf("check of no password = %v, %v, and the server cannot be asked: %v; want it so still", ok, err, b.people.ailing() != "")
+	}
+	ldap.Restart()
+	want("server back", "", "can be asked again", "")
+	count := 0
+	for _, m := range log.messages() {
+		if strings.Contains(m, "cannot be asked") {
+			count++
+		}
+	}
+	if count != 1 {
+		t.Errorf("told %d times that the server cannot be asked: %q; want once", count, log.messages())
+	}
+
+	b.people.take(nobody, true)
+	if _, err := b.SyncDirectory(ctx); problem.CodeOf(err) != problem.DirectoryNobody {
+		t.Errorf("SyncDirectory of nobody = %v; want %q", err, problem.DirectoryNobody)
+	}
+	want("nobody listed", "does not list its users", "select nobody", "")
+	// A check that goes well says nothing of the list.
+	if _, err := check("x"); err != nil {
+		t.Errorf("check = %v", err)
+	}
+	if err := b.ProbeDirectory(ctx); err != nil || log.ldapFault() == "" {
+		t.Errorf("ProbeDirectory = %v, with the condition %q; want the condition still", err, log.ldapFault())
+	}
+	if _, last, _ := b.people.look(); len(last.names) != 0 {
+		t.Errorf("%v are told; want nobody", last.names)
+	}
+	b.people.take(good, true)
+	want("other settings", "", "settings have changed", "")
+}
+
+// TestFailedList: which failures of a list say nothing of checks.
+func TestFailedList(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		err      error
+		answered time.Duration
+		want     bool
+	}{
+		{"no connection", problem.New(problem.DirectoryUnreachable), 0, false},
+		{"wrong password", problem.New(problem.DirectoryBind), 0, false},
+		{"too many", problem.New(problem.DirectoryLimit), time.Hour, true},
+		{"nobody", problem.New(problem.DirectoryNobody), time.Hour, true},
+		{"silent after an answer", problem.New(problem.DirectorySilent), 0, true},
+		{"silent for long", problem.New(problem.DirectorySilent), time.Hour, false},
+		{"something else", errors.New("x"), time.Hour, false},
+	} {
+		p := &people{answered: time.Now().Add(-tt.answered)}
+		if got := p.listAlone(tt.err); got != tt.want {
+			t.Errorf("%s: of the list alone = %v; want %v", tt.name, got, tt.want)
+		}
+	}
+}
