@@ -32,6 +32,11 @@ func unanswered(key, name string, err error) finding {
 	return f
 }
 
+// others are all services but XMPP.
+func (w *Watcher) others(ctx context.Context, d config.Document, standing map[string]eventlogapi.Fault) []finding {
+	return append(w.services(ctx, d, standing), w.database(ctx, standing)...)
+}
+
 func (w *Watcher) services(ctx context.Context, d config.Document, standing map[string]eventlogapi.Fault) []finding {
 	var found []finding
 	for _, s := range w.deps.Services {

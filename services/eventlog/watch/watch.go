@@ -13,6 +13,7 @@ import (
 
 	"parley/init/initapi"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/pki"
 	"parley/services/problem"
@@ -46,6 +47,10 @@ type Deps struct {
 	// Init knows how often a service had to be started anew.
 	Init interface {
 		Status(ctx context.Context) (initapi.Status, error)
+	}
+	// Database is what the Call Bridges share.
+	Database interface {
+		Status(ctx context.Context) (databaseapi.Status, error)
 	}
 	// Services are asked whether they answer.
 	Services []Service
@@ -118,13 +123,13 @@ func (w *Watcher) look(ctx context.Context, standing map[string]eventlogapi.Faul
 		// Nothing is known of the rest; what stood, stands.
 		found = append(append(found, unanswered("xmpp.service", "XMPP", err)), w.certificates(d, time.Time{})...)
 		found = append(found, keep(standing, found, "xmpp.")...)
-		return append(found, w.services(ctx, d, standing)...), nil
+		return append(found, w.others(ctx, d, standing)...), nil
 	}
 	found = append(found, w.certificates(d, status.Expires)...)
 	cl, err := w.deps.XMPP.Cluster(ctx)
 	if err != nil {
 		found = append(found, keep(standing, found, "xmpp.")...)
-		return append(found, w.services(ctx, d, standing)...), nil
+		return append(found, w.others(ctx, d, standing)...), nil
 	}
 	found = append(found, w.cluster(cl, standing)...)
 	found = append(found, doors(d.XMPP, status, found)...)
@@ -133,7 +138,7 @@ func (w *Watcher) look(ctx context.Context, standing map[string]eventlogapi.Faul
 	} else {
 		found = append(found, keep(standing, found, keySecrets)...)
 	}
-	return append(found, w.services(ctx, d, standing)...), w.leads(cl)
+	return append(found, w.others(ctx, d, standing)...), w.leads(cl)
 }
 
 // raise is a condition that counts when it is found twice.

@@ -18,6 +18,7 @@ import (
 
 	"parley/init/initapi"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/problem"
 	"parley/services/xmpp/xmppapi"
@@ -37,6 +38,8 @@ type node struct {
 	diskErr               error
 	networkErr, bridgeErr error
 	webTrouble            string
+	database              databaseapi.Status
+	databaseErr           error
 	bridges               []xmppapi.CallBridge
 	bridgesErr            error
 	init                  initapi.Status
@@ -60,6 +63,11 @@ type supervisor struct{ *node }
 
 func (s supervisor) Status(context.Context) (initapi.Status, error) { return s.init, s.initErr }
 
+// shared is the node's database.
+type shared struct{ *node }
+
+func (s shared) Status(context.Context) (databaseapi.Status, error) { return s.database, s.databaseErr }
+
 // Read and Names are the files.
 func (n *node) Read(name string) ([]byte, error) {
 	if data, ok := n.files[name]; ok {
@@ -73,7 +81,8 @@ func (n *node) Names() ([]string, error) { return slices.Sorted(maps.Keys(n.file
 func (n *node) watcher() *Watcher {
 	return New(Deps{
 		Config: n, XMPP: n, Files: n, Init: supervisor{n}, Now: func() time.Time { return n.now },
-		Disk: func() (uint64, uint64, error) { return n.free, 1 << 30, n.diskErr },
+		Disk:     func() (uint64, uint64, error) { return n.free, 1 << 30, n.diskErr },
+		Database: shared{n},
 		Services: []Service{
 			{Key: "network.service", Name: "Network", Ask: func(context.Context) (string, error) { return "", n.networkErr }},
 			{
