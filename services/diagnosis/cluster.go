@@ -2,9 +2,7 @@ package diagnosis
 
 import (
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,16 +12,13 @@ import (
 const (
 	// behind is how many entries a member may lag at a quiet moment.
 	behind = 1000
-	// apart is when clocks are worth a warning, and tooFar when a node that
-	// far away may not join.
-	apart  = 2 * time.Second
-	tooFar = 30 * time.Second
 	// restarting is how long a member that is only restarted cannot be reached.
 	restarting = 5 * time.Second
 )
 
-// together are the findings of the cluster as a whole, as this node knows it.
-func (f *facts) together() []Finding {
+// together are the findings of the cluster as a whole, as this node knows it, and
+// with what has come of knocking at the doors of members.
+func (f *facts) together(d doors) []Finding {
 	const what = "cluster"
 	x, cl := f.doc.XMPP, f.cluster
 	switch {
@@ -42,10 +37,10 @@ func (f *facts) together() []Finding {
 	}
 	for _, n := range cl.Nodes {
 		if !n.Self {
-			all = append(all, f.member(n)...)
+			all = append(all, f.member(n, d)...)
 		}
 	}
-	return all
+	return append(all, f.clocks()...)
 }
 
 // outside: it should be in a cluster, and is in none.
@@ -108,23 +103,14 @@ func (f *facts) startAgain() string {
 			gone = append(gone, host(n.Address))
 		}
 	}
-	return "start " + strings.Join(gone, " and ") + " again, or mend the network"
+	return "start " + list(gone) + " again, or mend the network"
 }
 
 // member checks another of the cluster's nodes.
-func (f *facts) member(n xmppapi.Node) []Finding {
+func (f *facts) member(n xmppapi.Node, d doors) []Finding {
 	what := "member " + host(n.Address)
 	if !n.Reachable {
-		gone := fail(what, "it cannot be reached since %s", date(n.Since))
-		if f.cluster.Margin < 0 {
-			// Nobody can be taken out either.
-			return []Finding{gone.first("start it again, or mend the network").by("ping " + host(n.Address))}
-		}
-		if f.now.Sub(n.Since) < restarting {
-			return []Finding{gone.first("where it was restarted, wait for it").by("xmpp cluster status")}
-		}
-		return []Finding{gone.
-			first("start it again, or mend the network, or, where it is gone for good,").by("xmpp cluster remove " + host(n.Address))}
+		return []Finding{f.gone(n, d)}
 	}
 	var all []Finding
 	if n.Learner {
@@ -135,18 +121,6 @@ func (f *facts) member(n xmppapi.Node) []Finding {
 	}
 	if own := f.version(); n.Version != "" && own != "" && n.Version != own {
 		all = append(all, warn(what, "it runs version %s, this node %s", n.Version, own).first("upgrade the older one").by("version"))
-	}
-	if off := n.Clock.Abs(); off > apart {
-		way := "ahead of"
-		if n.Clock < 0 {
-			way = "behind"
-		}
-		level := Warn
-		if off > tooFar {
-			level = Fail
-		}
-		all = append(all, Finding{Level: level, What: what, Detail: fmt.Sprintf("its clock is %v %s this node's", off.Round(100*time.Millisecond), way),
-			Advice: "set the wrong one, in the machine's set-up or on its host", Commands: []string{"date"}})
 	}
 	if len(all) == 0 {
 		all = append(all, ok(what, "reachable, %s behind the leader", count(int(n.Lag), "entry")))
@@ -162,61 +136,6 @@ func (f *facts) version() string {
 		}
 	}
 	return ""
-}
-
-// doors says which members' ports cannot be connected to from this node.
-func (f *facts) doors() []Finding {
-	var all []Finding
-	tried := 0
-	for _, n := range f.cluster.Nodes {
-		addr := host(n.Address)
-		for _, port := range []int{clientPort, componentPort} {
-			err, known := f.ports[net.JoinHostPort(addr, strconv.Itoa(port))]
-			if n.Self && !f.doc.XMPP.Enabled {
-				// That is told already.
-				continue
-			}
-			if known {
-				tried++
-			}
-			if err == nil {
-				continue
-			}
-			what := fmt.Sprintf("%s %d", whatPort, port)
-			var finding Finding
-			if strings.Contains(err.Error(), "refused") {
-				finding = fail(what, closed).by("xmpp enable")
-			} else {
-				finding = fail(what, "from %s: %s", f.own(), dialReason(err)).first("open it in the firewalls on the way")
-			}
-			if !n.Self {
-				finding.Node = addr
-			}
-			all = append(all, finding)
-		}
-	}
-	if len(all) == 0 && tried > 0 {
-		all = append(all, ok("ports", "%d and %d of %s open", clientPort, componentPort, count(tried/2, "member")))
-	}
-	return all
-}
-
-// whatPort begins what is checked of a port.
-const whatPort = "TCP port"
-
-// closed: the host answers, and nobody listens.
-const closed = "closed"
-
-// dialReason is the end of what a dialer says.
-func dialReason(err error) string {
-	if ne, ok := err.(net.Error); ok && ne.Timeout() {
-		return "no reply"
-	}
-	text := err.Error()
-	if i := strings.LastIndex(text, ": "); i >= 0 {
-		text = text[i+2:]
-	}
-	return text
 }
 
 // count is "1 node", "2 nodes".

@@ -3,19 +3,23 @@ package diagnosis_test
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
 	"parley/services/diagnosis"
+	"parley/services/problem"
 	"parley/services/xmpp/xmppapi"
 )
 
@@ -91,6 +95,12 @@ var mistakes = []struct {
 		w.dns = append(w.dns, "_xmpp-client._tcp.tptac9.com. 60 IN SRV 0 0 0 .")
 	}},
 	{"name servers silent", func(_ *world, n *node) { n.mute = true }},
+	{"many name servers silent", func(_ *world, n *node) {
+		server := func(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
+		n.stalled = true
+		n.doc.DNS.Zones = []config.ForwardZone{{Domain: ".", Server: server("10.106.81.9:53")}, {Domain: "tptac9.com", Server: server("10.106.81.2:53")},
+			{Domain: "other.com", Server: server("10.106.81.8:53")}, {Domain: "tptac9.com", Server: server("10.106.81.3:53")}}
+	}},
 	{"own record wrong", func(_ *world, n *node) {
 		n.doc.DNS.Records = []string{"_xmpp-component._tcp.tptac9.com. 86400 IN SRV 0 0 5222 cb1.tptac9.com."}
 	}},
@@ -120,6 +130,12 @@ var mistakes = []struct {
 	}},
 	{"clock behind", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { c.Nodes[1].Clock = -5 * time.Second } }},
 	{"clock far ahead", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { c.Nodes[2].Clock = 61 * time.Second } }},
+	{"clock of this node behind", func(_ *world, n *node) {
+		n.cluster = func(c *xmppapi.Cluster) { c.Nodes[1].Clock, c.Nodes[2].Clock = 40*time.Second, 41*time.Second }
+	}},
+	{"three clocks", func(_ *world, n *node) {
+		n.cluster = func(c *xmppapi.Cluster) { c.Nodes[1].Clock, c.Nodes[2].Clock = -10*time.Second, 9*time.Second }
+	}},
 	{"versions", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { c.Nodes[2].Version = "1.1" } }},
 	{"no member", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { *c = xmppapi.Cluster{} } }},
 	{"joining", func(_ *world, n *node) {
@@ -131,6 +147,30 @@ var mistakes = []struct {
 	{"firewall before this node", func(w *world, n *node) {
 		w.nodes[1].closed, w.nodes[2].closed = []string{n.addr + ":5223"}, []string{n.addr + ":5223"}
 	}},
+	{"firewall before one member's client port", func(w *world, _ *node) { w.block("5222", 2, 0, 1) }},
+	{"firewall before one member's client port, on the way from here", func(w *world, _ *node) { w.block("5222", 2, 0) }},
+	{"firewall before one member's client port, on the way from there", func(w *world, _ *node) { w.block("5222", 2, 1) }},
+	{"firewall before this node's client port", func(w *world, _ *node) { w.block("5222", 0, 1, 2) }},
+	{"firewall around this node", func(w *world, _ *node) {
+		w.block("5222", 0, 1, 2)
+		w.block("5222", 1, 0)
+		w.block("5222", 2, 0)
+	}},
+	{"firewall that refuses before one member's client port", func(w *world, _ *node) {
+		for _, n := range w.nodes[:2] {
+			n.refuses = []string{w.nodes[2].addr + ":5222"}
+		}
+	}},
+	{"member whose process is down", func(w *world, _ *node) {
+		for _, n := range w.nodes[:2] {
+			n.refuses = []string{w.nodes[2].addr + ":5222", w.nodes[2].addr + ":5223"}
+		}
+	}},
+	{"member that hangs", func(w *world, _ *node) { w.nodes[2].hung = true }},
+	{"firewall before one that is disabled", func(w *world, _ *node) {
+		w.block("5222", 2, 0, 1)
+		w.nodes[2].doc.XMPP.Enabled = false
+	}},
 	{"XMPP disabled on another", func(w *world, _ *node) { w.nodes[1].doc.XMPP.Enabled = false }},
 	{"other domain on another", func(w *world, _ *node) { w.nodes[1].doc.XMPP.Domain = "tptac8.com" }},
 	{"another trusts others only", func(w *world, _ *node) {
@@ -138,7 +178,8 @@ var mistakes = []struct {
 		n.doc.XMPP.Key, n.doc.XMPP.Certificate, n.doc.XMPP.Cluster.Trust = "other.key", "other.cer", "other.cer"
 	}},
 	{"another does not examine itself", func(w *world, _ *node) { w.nodes[1].deaf = true }},
-	{"another's disk is full", func(w *world, _ *node) { w.nodes[1].disk = 0.99 }},
+	{"another does not examine itself in time", func(w *world, _ *node) { w.nodes[1].late = true }},
+	{"another's disk is full", func(w *world, _ *node) { w.nodes[1].disk = full }},
 	{"host name twice", func(w *world, _ *node) { w.nodes[2].doc.Hostname = "cb2" }},
 
 	{"no Call Bridge", func(w *world, _ *node) {
@@ -188,9 +229,135 @@ var mistakes = []struct {
 		w.nodes[2].doc.CallBridge.XMPP.Name, w.nodes[2].doc.CallBridge.XMPP.Secret = "cb2", "secret of cb2"
 		w.nodes[1].bridge = callbridgeapi.Status{State: callbridgeapi.Failed, Reason: callbridgeapi.ServiceUnavailable, Hint: "see there"}
 	}},
+	{"Call Bridge with another's name", func(w *world, n *node) {
+		n.doc.CallBridge.XMPP.Name, w.bridges[0].Connected = "cb2", false
+		n.bridge = callbridgeapi.Status{State: callbridgeapi.Failed, Reason: callbridgeapi.AuthenticationFailure, Hint: "see there"}
+	}},
+	{"another Call Bridge with this one's name", func(w *world, _ *node) {
+		w.nodes[2].doc.CallBridge.XMPP.Name, w.bridges[2].Connected = "cb1", false
+	}},
+	{"Call Bridge with another's name and no secret of any", func(w *world, n *node) {
+		n.doc.CallBridge.XMPP.Name, n.doc.CallBridge.XMPP.Secret = "cb2", "typed wrong"
+	}},
 
-	{"disk nearly full", func(_ *world, n *node) { n.disk = 0.93 }},
-	{"disk full", func(_ *world, n *node) { n.disk = 0.98 }},
+	{"a node of the database is down", func(_ *world, n *node) {
+		n.database.Nodes = slices.Clone(n.database.Nodes)
+		n.database.Nodes[2].Connected = false
+	}},
+	{"the database has no primary", func(_ *world, n *node) {
+		n.database.InUse = ""
+		n.database.Trouble = "the database takes no changes at the moment, since it has no primary; try again in a few seconds"
+	}},
+	{"the database does not answer", func(_ *world, n *node) { n.databaseErr = problem.New(problem.NotReachable, "service", "database") }},
+
+	{"LDAP server down", func(w *world, n *node) {
+		w.withDirectory()
+		n.probe = problem.New(problem.DirectoryUnreachable, "address", "ldap.tptac9.com:389 (10.106.81.5)", "host", "ldap.tptac9.com", "reason", "connection refused")
+	}},
+	{"LDAP server down for all", func(w *world, _ *node) {
+		w.withDirectory()
+		for i, n := range w.nodes {
+			w.bridges[i].Authenticates = i == 1
+			n.cannotAsk(problem.New(problem.DirectorySilent, "address", "ldap.tptac9.com:389", "what", "the list of users"))
+		}
+	}},
+	{"LDAP server unknown on another", func(w *world, _ *node) {
+		w.withDirectory()
+		w.nodes[1].cannotAsk(problem.New(problem.DirectoryUnknown, "host", "ldap.tptac9.com", "answers", "A: NXDOMAIN from 10.106.81.2:53"))
+	}},
+	{"LDAP server with a wrong password", func(w *world, n *node) {
+		w.withDirectory()
+		n.cannotAsk(problem.New(problem.DirectoryBind, "address", "ldap.tptac9.com:389", "username", "cn=reader,dc=tptac9,dc=com", "reason", "user name or password is wrong"))
+	}},
+	{"LDAP server with a wrong base", func(w *world, n *node) {
+		w.withDirectory()
+		n.cannotAsk(problem.New(problem.DirectoryBase, "address", "ldap.tptac9.com:389", "base", "dc=tptac8,dc=com", "reason", "nothing of it is there, or the service account may not see it"))
+	}},
+	{"LDAP server without base", func(w *world, n *node) {
+		w.withDirectory()
+		n.cannotAsk(problem.New(problem.DirectoryIncomplete, "missing", "Base distinguished name", "command", "callbridge directory basedn <dn>"))
+	}},
+	{"LDAP server with a wrong mapping", func(w *world, n *node) {
+		w.withDirectory()
+		n.cannotAsk(problem.New(problem.DirectorySetting, "field", "Username", "value", "uid", "reason", "it names one attribute, as in $uid$", "command", "callbridge directory user"))
+	}},
+	{"LDAP server whose trust file is gone", func(w *world, n *node) {
+		w.withDirectory()
+		n.probe = problem.New(problem.DirectoryTrustFile, "file", "ldap.cer")
+	}},
+	{"LDAP server whose trust file is none", func(w *world, n *node) {
+		w.withDirectory()
+		n.probe = problem.New(problem.DirectoryTrust, "file", "ldap.cer")
+	}},
+	{"LDAP server with another's certificate", func(w *world, n *node) {
+		w.withDirectory()
+		n.probe = problem.New(problem.DirectoryCertificate, "address", "ldap.tptac9.com:389", "certificate", "CN=ldap", "reason", "has expired", "fix", "have it renewed")
+	}},
+	{"LDAP server that wants TLS", func(w *world, n *node) {
+		w.withDirectory()
+		n.cannotAsk(problem.New(problem.DirectoryInsecure, "address", "ldap.tptac9.com:389", "reason", "confidentiality required"))
+	}},
+	{"LDAP server that does not list all", func(w *world, n *node) {
+		w.withDirectory()
+		n.cannotAsk(problem.New(problem.DirectoryLimit, "address", "ldap.tptac9.com:389", "reason", "size limit exceeded"))
+	}},
+	{"LDAP server that refuses the list", func(w *world, n *node) {
+		w.withDirectory()
+		n.cannotAsk(problem.New(problem.DirectoryRefused, "address", "ldap.tptac9.com:389", "what", "the list of users", "reason", "insufficient access rights"))
+	}},
+	{"LDAP server's settings not known", func(w *world, n *node) {
+		w.withDirectory()
+		n.directory = callbridgeapi.Directory{Configured: true}
+		n.cannotAsk(problem.New(problem.NotReachable, "service", "database"))
+	}},
+	{"LDAP server that was not asked yet", func(w *world, n *node) {
+		w.withDirectory()
+		n.directory.Synced, n.directory.Users = time.Time{}, 0
+	}},
+	{"LDAP server without users", func(w *world, n *node) {
+		w.withDirectory()
+		n.cannotAsk(problem.New(problem.DirectoryNobody, "address", "ldap.tptac9.com:389", "base", "dc=tptac9,dc=com", "filter", "(uid=nobody)", "mapping", "$uid$", "username", "the service account"))
+	}},
+	{"directory users and no LDAP server", func(w *world, _ *node) {
+		w.withDirectory()
+		for i, n := range w.nodes {
+			w.bridges[i].Authenticates, n.directory = false, callbridgeapi.Directory{}
+		}
+	}},
+	{"directory users and their Call Bridge disabled", func(w *world, _ *node) {
+		w.withDirectory()
+		for i, n := range w.nodes {
+			w.bridges[i].Authenticates = false
+			n.doc.CallBridge.Enabled = i != 1
+			n.directory.Configured = i == 1
+		}
+	}},
+	{"directory users and their Call Bridge away", func(w *world, _ *node) {
+		w.withDirectory()
+		for i, n := range w.nodes {
+			w.bridges[i].Authenticates, w.bridges[i].Connected = false, i != 1
+			n.directory.Configured = i == 1
+		}
+	}},
+
+	{"disk nearly full", func(_ *world, n *node) { n.disk.Used, n.disk.Takes, n.disk.Largest = 93<<30, 6<<30, "notes.txt" }},
+	{"disk as good as full", func(_ *world, n *node) { n.disk.Used, n.disk.Takes, n.disk.Largest = 98<<30, 6<<30, "notes.txt" }},
+	{"disk full", func(_ *world, n *node) { n.disk = full }},
+	{"small disk full", func(_ *world, n *node) {
+		n.disk = diagnosis.Disk{Size: 256 << 20, Used: 226 << 20, Largest: "old recording.bin", Takes: 100 << 20}
+	}},
+	{"disk full of messages", func(_ *world, n *node) { n.disk.Used, n.disk.Takes, n.disk.Largest = 98<<30, 4<<30, "notes.txt" }},
+	{"disk full of what cannot be listed", func(_ *world, n *node) { n.disk.Used, n.disk.Takes = 98<<30, -1 }},
+}
+
+// full is a disk on which somebody has left a large file.
+var full = diagnosis.Disk{Size: 100 << 30, Used: 100 << 30, Largest: "recording.bin", Takes: 80 << 30}
+
+// block has no node of from reach that port of another.
+func (w *world) block(port string, of int, from ...int) {
+	for _, i := range from {
+		w.nodes[i].closed = append(w.nodes[i].closed, w.nodes[of].addr+":"+port)
+	}
 }
 
 // without takes the records away that begin so.
@@ -208,14 +375,18 @@ func (w *world) rewrite(old, by string) {
 // fingerprint is what differs in each run.
 var fingerprint = regexp.MustCompile(`\(SHA-256 [0-9A-F:]+…\)`)
 
-// troubles are the findings that are not OK, as lines.
-func troubles(n *node) []string {
+// troubles are the findings that are not OK, as lines. That it looks twice takes
+// no time.
+func troubles(t *testing.T, n *node) []string {
 	var lines []string
-	for _, f := range n.diagnosis().Run(n.t.Context()) {
-		if f.Level != diagnosis.OK {
-			lines = append(lines, fingerprint.ReplaceAllString(f.Text(), "(…)"))
+	d := n.diagnosis()
+	synctest.Test(t, func(t *testing.T) {
+		for _, f := range d.Run(t.Context()) {
+			if f.Level != diagnosis.OK {
+				lines = append(lines, fingerprint.ReplaceAllString(f.Text(), "(…)"))
+			}
 		}
-	}
+	})
 	return lines
 }
 
@@ -232,6 +403,36 @@ func TestNoMistake(t *testing.T) {
 			t.Errorf("on %s: %d findings only", n.addr, len(findings))
 		}
 	}
+	t.Run("with a directory", func(t *testing.T) {
+		w.withDirectory()
+		var all strings.Builder
+		for _, f := range w.nodes[0].diagnosis().Run(t.Context()) {
+			all.WriteString(f.Text() + "\n")
+		}
+		for _, want := range []string{
+			"OK    directory: ldap.tptac9.com:389 answers, 2 users, listed 3 minutes ago\n",
+			"OK    directory users: 2 accounts, whose passwords 3 Call Bridges check, and 1 no longer in the directory\n",
+		} {
+			if !strings.Contains(all.String(), want) {
+				t.Errorf("no %q in\n%s", want, all.String())
+			}
+		}
+	})
+}
+
+// TestDatabaseOfItsOwn is nothing to speak of; a shared one is.
+func TestDatabaseOfItsOwn(t *testing.T) {
+	n := newWorld(t, makeCerts(t)).nodes[0]
+	told := func() bool {
+		return slices.ContainsFunc(n.diagnosis().Run(t.Context()), func(f diagnosis.Finding) bool { return f.What == "database" })
+	}
+	if !told() {
+		t.Error("nothing is told of a shared database")
+	}
+	n.database = databaseapi.Status{Mode: databaseapi.Alone}
+	if told() {
+		t.Error("something is told of a node's own database")
+	}
 }
 
 // TestMistakes: each mistake is found, named, and has what mends it. UPDATE=1
@@ -244,7 +445,7 @@ func TestMistakes(t *testing.T) {
 	for _, m := range mistakes {
 		w := newWorld(t, certs)
 		m.make(w, w.nodes[0])
-		got[m.name] = troubles(w.nodes[0])
+		got[m.name] = troubles(t, w.nodes[0])
 		fmt.Fprintf(&all, "== %s\n%s\n", m.name, strings.Join(got[m.name], "\n"))
 	}
 	if len(got) != len(mistakes) {
@@ -291,12 +492,12 @@ func TestBehindIsNoMistake(t *testing.T) {
 	n := w.nodes[1]
 	n.secrets = w.bridges[:2]
 	n.doc.CallBridge, w.nodes[2].doc.CallBridge = config.CallBridge{}, config.CallBridge{}
-	if got := troubles(w.nodes[0]); len(got) == 0 {
+	if got := troubles(t, w.nodes[0]); len(got) == 0 {
 		t.Error("with the same entries it is a mistake, and is not found")
 	}
 	w.nodes[0].status = func(s *xmppapi.Status) { s.LastIndex = 7 }
 	n.status = func(s *xmppapi.Status) { s.LastIndex = 6 }
-	for _, line := range troubles(w.nodes[0]) {
+	for _, line := range troubles(t, w.nodes[0]) {
 		t.Errorf("a member that is behind: %s", line)
 	}
 }

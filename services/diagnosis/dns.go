@@ -13,6 +13,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"parley/services/config"
 	"parley/services/problem"
 )
 
@@ -31,8 +32,11 @@ type service struct {
 	// From is who answered: "local record", "server 10.0.0.53".
 	From string `json:"from,omitempty"`
 	Code string `json:"code,omitempty"`
-	// Err is why there was no answer.
+	// Err is why there was no answer; then Silent are the servers that gave none,
+	// and Asker is the node that has asked.
 	Err     string   `json:"err,omitempty"`
+	Silent  []string `json:"silent,omitempty"`
+	Asker   string   `json:"asker,omitempty"`
 	Targets []target `json:"targets,omitempty"`
 }
 
@@ -59,16 +63,32 @@ func clientService(domain string) service {
 // maxTargets bounds what is looked up for one service.
 const maxTargets = 32
 
-// find looks the service and its targets up.
-func (s *service) find(ctx context.Context, network Network) {
+// findAll looks the services up, past what was not there a moment ago: it may
+// have been mended since. forwarders are as for find.
+func findAll(ctx context.Context, network Network, services []service, forwarders []string) {
+	// Where it fails, so do the look-ups, which tell of it.
+	_ = network.ForgetDenials(ctx)
+	var all sync.WaitGroup
+	for i := range services {
+		all.Go(func() { services[i].find(ctx, network, forwarders) })
+	}
+	all.Wait()
+}
+
+// find looks the service and its targets up. forwarders are the servers that its
+// zone is sent to, if it is.
+func (s *service) find(ctx context.Context, network Network, forwarders []string) {
 	answer, err := network.Lookup(ctx, "srv", s.Name)
 	if err != nil {
-		s.Err = reason(err)
+		s.Err, s.Silent = reason(err), silent(err)
+		if errors.Is(err, context.DeadlineExceeded) {
+			s.Silent = forwarders
+		}
 		return
 	}
-	s.From, s.Code = answer.Source, answer.Code
+	s.From, s.Code = answer.Origin(), answer.Code
 	if answer.Server.IsValid() {
-		s.From += " " + answer.Server.Addr().String()
+		s.From = "server " + s.From
 	}
 	for _, r := range answer.Records {
 		rr, err := dns.NewRR(r)
@@ -125,6 +145,37 @@ func reason(err error) string {
 	return text
 }
 
+// forwarders are the servers that are asked for a name, as far as that is set here
+// and not by a lease: those of the longest zone.
+func forwarders(d config.DNS, name string) (servers []string) {
+	longest := -1
+	for _, z := range d.Zones {
+		labels := dns.CountLabel(dns.Fqdn(z.Domain))
+		if !dns.IsSubDomain(dns.Fqdn(z.Domain), dns.Fqdn(name)) || labels < longest {
+			continue
+		}
+		if labels > longest {
+			longest, servers = labels, nil
+		}
+		servers = append(servers, z.Server.Addr().String())
+	}
+	return servers
+}
+
+// silent are the name servers that the error is about.
+func silent(err error) (servers []string) {
+	p, ok := errors.AsType[*problem.Problem](err)
+	if !ok || p.Code != problem.NameServersSilent {
+		return nil
+	}
+	for word := range strings.FieldsSeq(p.Values["servers"]) {
+		if a, err := netip.ParseAddr(word); err == nil {
+			servers = append(servers, a.String())
+		}
+	}
+	return servers
+}
+
 // judge says what is wrong with the records of all services, and of a target
 // that they have in common once.
 func judge(services []service, members []string, names map[string]string) []Finding {
@@ -148,6 +199,9 @@ func (s service) judge(members []string, names map[string]string) []Finding {
 	for i := range all {
 		switch own := "or, for records of this node's own,"; {
 		case all[i].Level == OK || strings.HasPrefix(all[i].Commands[0], "dns del"):
+		case len(s.Silent) > 0:
+			all[i].Advice = fmt.Sprintf("mend the name server, or let UDP and TCP from %s through to port 53 of %s, in the firewalls on the way, %s",
+				orElse(s.Asker, "this node"), list(s.Silent), own)
 		case s.Err != "":
 			all[i].Advice = "see 'dns' and mend the name servers, " + own
 		default:

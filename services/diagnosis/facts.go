@@ -9,13 +9,13 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
 	"parley/services/network/networkapi"
 	"parley/services/pki"
 	"parley/services/xmpp/peer"
@@ -44,8 +44,15 @@ type facts struct {
 	nicsErr    error
 	bridge     callbridgeapi.Status
 	bridgeErr  error
-	disk       float64
-	diskErr    error
+	// directory is the Call Bridge's LDAP server, which was asked for a user
+	// just now unless it has refused the last time.
+	directory    callbridgeapi.Directory
+	directoryErr error
+	probeErr     error
+	database     databaseapi.Status
+	databaseErr  error
+	disk         Disk
+	diskErr      error
 
 	files pki.Source
 	chain [][]byte
@@ -54,9 +61,8 @@ type facts struct {
 	trust     peer.Trust
 	trustErr  error
 	services  []service
-	// ports are why "address:port" of members cannot be connected to, nil
-	// where it can.
-	ports map[string]error
+	// knocks are this node's at the members' doors.
+	knocks knocks
 }
 
 // request is what one node asks another.
@@ -83,17 +89,25 @@ type report struct {
 	// registered Call Bridges' secrets, by name.
 	Index   uint64            `json:"index,omitempty"`
 	Secrets map[string]string `json:"secrets,omitempty"`
+	// Knocks are that node's at the members' doors.
+	Knocks knocks `json:"knocks,omitempty"`
 	// Bridge is the unique name of this node's own Call Bridge, if it is on, and
 	// Idle that of one that is off.
 	Bridge string `json:"bridge,omitempty"`
 	Idle   string `json:"idle,omitempty"`
+	// Match is how Bridge's secret compares with those that are registered, ""
+	// where that is not known, and SecretOf is whose it is, if another's.
+	Match    Match  `json:"match,omitempty"`
+	SecretOf string `json:"secret_of,omitempty"`
+	// LDAP says that it has an LDAP server to ask.
+	LDAP bool `json:"ldap,omitempty"`
 }
 
 // gather finds all facts at once, so it takes as long as the slowest.
 func (d *Diagnosis) gather(ctx context.Context) *facts {
 	ctx, cancel := context.WithTimeout(ctx, nodeLimit)
 	defer cancel()
-	f := &facts{now: d.deps.Now(), files: d.deps.Files, ports: map[string]error{}}
+	f := &facts{now: d.deps.Now(), files: d.deps.Files}
 	f.doc, f.docErr = d.deps.Config.Load()
 	if f.docErr != nil {
 		return f
@@ -105,44 +119,27 @@ func (d *Diagnosis) gather(ctx context.Context) *facts {
 	all.Go(func() { f.bridges, f.bridgesErr = d.deps.XMPP.CallBridges(ctx) })
 	all.Go(func() { f.nics, f.nicsErr = d.deps.Network.Interfaces(ctx) })
 	all.Go(func() { f.disk, f.diskErr = d.deps.Disk() })
+	all.Go(func() {
+		f.directory, f.directoryErr = d.deps.CallBridge.Directory(ctx)
+		if f.directoryErr == nil && f.directory.Configured && f.directory.Trouble == "" && f.doc.CallBridge.Enabled {
+			f.probeErr = d.deps.CallBridge.ProbeDirectory(ctx)
+		}
+	})
+	all.Go(func() { f.database, f.databaseErr = d.deps.Database.Status(ctx) })
 	if f.doc.CallBridge.Enabled {
 		all.Go(func() { f.bridge, f.bridgeErr = d.deps.CallBridge.Status(ctx) })
 	}
 	if f.doc.XMPP.Domain != "" {
 		f.services = []service{componentService(f.doc.XMPP.Domain), clientService(f.doc.XMPP.Domain)}
-		for i := range f.services {
-			all.Go(func() { f.services[i].find(ctx, d.deps.Network) })
-		}
+		all.Go(func() { findAll(ctx, d.deps.Network, f.services, forwarders(f.doc.DNS, f.doc.XMPP.Domain)) })
 	}
 	all.Go(func() {
 		if f.cluster, f.clusterErr = d.deps.XMPP.Cluster(ctx); f.clusterErr == nil {
-			f.ports = d.knock(ctx, f.cluster.Nodes)
+			f.knocks = d.knock(ctx, f.cluster.Nodes)
 		}
 	})
 	all.Wait()
 	return f
-}
-
-// knock connects to both ports of all nodes.
-func (d *Diagnosis) knock(ctx context.Context, nodes []xmppapi.Node) map[string]error {
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
-	defer cancel()
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	ports := map[string]error{}
-	for _, n := range nodes {
-		for _, port := range []int{clientPort, componentPort} {
-			addr := net.JoinHostPort(host(n.Address), strconv.Itoa(port))
-			all.Go(func() {
-				err := d.deps.Dial(ctx, addr)
-				mu.Lock()
-				defer mu.Unlock()
-				ports[addr] = err
-			})
-		}
-	}
-	all.Wait()
-	return ports
 }
 
 // chain is what this node shows others, nil where it cannot.

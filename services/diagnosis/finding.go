@@ -49,28 +49,7 @@ func (f Finding) Text() string {
 
 // Fix is what mends it, as the end of a sentence.
 func (f Finding) Fix() string {
-	if len(f.Commands) == 0 {
-		return f.Advice + f.also(", likewise")
-	}
-	fix := "type '" + strings.Join(f.Commands, "', then '") + "'"
-	if f.Node != "" {
-		fix = "on " + f.Node + " " + fix
-	}
-	switch {
-	case strings.HasSuffix(f.Advice, ","):
-		fix = f.Advice + " " + fix
-	case f.Advice != "":
-		fix = f.Advice + ", then " + fix
-	}
-	return fix + f.also(", and the same")
-}
-
-// also names the nodes of Also.
-func (f Finding) also(likewise string) string {
-	if len(f.Also) == 0 {
-		return ""
-	}
-	return likewise + " on " + strings.Join(f.Also, " and ")
+	return f.FixIn(English, func(advice string) string { return advice })
 }
 
 func ok(what, detail string, args ...any) Finding {

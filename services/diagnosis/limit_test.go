@@ -8,7 +8,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
 	"parley/services/diagnosis"
 	"parley/services/network/networkapi"
 	"parley/services/xmpp/xmppapi"
@@ -50,19 +52,49 @@ func (stuck) Lookup(ctx context.Context, _, _ string) (networkapi.Answer, error)
 	return wait[networkapi.Answer](ctx)
 }
 
+// ForgetDenials implements diagnosis.Network.
+func (stuck) ForgetDenials(ctx context.Context) error {
+	_, err := wait[struct{}](ctx)
+	return err
+}
+
+type stuckDatabase struct{}
+
+// Status implements diagnosis.Database.
+func (stuckDatabase) Status(ctx context.Context) (databaseapi.Status, error) {
+	return wait[databaseapi.Status](ctx)
+}
+
+type stuckBridge struct{}
+
+// Status implements diagnosis.CallBridge.
+func (stuckBridge) Status(ctx context.Context) (callbridgeapi.Status, error) {
+	return wait[callbridgeapi.Status](ctx)
+}
+
+// Directory implements diagnosis.CallBridge: the LDAP server is what does not answer.
+func (stuckBridge) Directory(context.Context) (callbridgeapi.Directory, error) {
+	return callbridgeapi.Directory{Configured: true, Server: "ldap.tptac9.com:389"}, nil
+}
+
+// ProbeDirectory implements diagnosis.CallBridge.
+func (stuckBridge) ProbeDirectory(ctx context.Context) error {
+	_, err := wait[int](ctx)
+	return err
+}
+
 // TestNothingHoldsItUp: whatever does not answer, there are findings in time.
 func TestNothingHoldsItUp(t *testing.T) {
 	n := newWorld(t, makeCerts(t)).nodes[0]
-	n.doc.CallBridge.Enabled = false
 	store := config.NewStore(t.TempDir() + "/live.json")
 	if err := store.Update(func(d *config.Document) error { *d = n.doc.Clone(); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
 		d := diagnosis.New(diagnosis.Deps{
-			Config: store, Files: n.files, XMPP: stuck{}, Network: stuck{},
+			Config: store, Files: n.files, XMPP: stuck{}, Network: stuck{}, CallBridge: stuckBridge{}, Database: stuckDatabase{},
 			Dial: func(ctx context.Context, _ string) error { _, err := wait[int](ctx); return err },
-			Disk: func() (float64, error) { return 0.12, nil }, Now: func() time.Time { return now },
+			Disk: func() (diagnosis.Disk, error) { return diagnosis.Disk{Size: 100 << 30, Used: 12 << 30}, nil }, Now: func() time.Time { return now },
 		})
 		start := time.Now()
 		findings := d.Run(context.Background())
@@ -74,8 +106,8 @@ func TestNothingHoldsItUp(t *testing.T) {
 			all.WriteString(f.Text() + "\n")
 		}
 		for _, want := range []string{
-			"FAIL  XMPP: ", "WARN  listening interface: ", "OK    key and certificate: ", "FAIL  10.0.0.2: TCP port 5223: ", "FAIL  DNS for clients: _xmpp-client._tcp.tptac9.com: no answer in time; ",
-			"WARN  Call Bridge secrets: ", "WARN  other members: ",
+			"FAIL  XMPP: ", "WARN  listening interface: ", "OK    key and certificate: ", "FAIL  10.0.0.2: TCP ports 5222 and 5223: no reply to 10.0.0.1; ", "FAIL  DNS for clients: _xmpp-client._tcp.tptac9.com: no answer in time; ",
+			"FAIL  directory: ldap.tptac9.com:389 does not answer; ", "WARN  Call Bridge secrets: ", "WARN  other members: ",
 		} {
 			if !strings.Contains(all.String(), want) {
 				t.Errorf("no %q in\n%s", want, all.String())
@@ -136,9 +168,11 @@ func FuzzReport(f *testing.F) {
 	f.Add([]byte(answer))
 	f.Add([]byte(`{"services":[{"what":"x","from":"local record","targets":[{"host":""},{"host":"x","addresses":["::1"]}]}],"chain":["AAAA"]}`))
 	f.Add([]byte(`{"findings":[{"level":"FAIL","node":"10.106.81.30"},{}],"domain":"x","host":"cb1","secrets":{"cb1":""}}`))
+	f.Add([]byte(`{"knocks":{"10.106.81.32:5222":"refused","10.106.81.31:5222":"no reply","x":""},"services":[{"what":"x","err":"x","silent":["x"],"asker":"y"}]}`))
 	f.Fuzz(func(t *testing.T, says []byte) {
 		w.nodes[1].says = says
-		findings := d.Run(context.Background())
+		var findings []diagnosis.Finding
+		synctest.Test(t, func(t *testing.T) { findings = d.Run(t.Context()) })
 		if len(findings) < 15 {
 			t.Errorf("%d findings only", len(findings))
 		}

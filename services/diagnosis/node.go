@@ -14,8 +14,8 @@ func (f *facts) here() []Finding {
 	if f.doc.XMPP.Cluster.Enabled {
 		all = append(all, f.trustBundle()...)
 	}
-	all = append(append(all, f.xmpp()), f.doors()...)
-	all = append(all, f.ownBridge()...)
+	all = append(append(all, f.xmpp()), f.ownBridge()...)
+	all = append(all, f.ldap()...)
 	return append(all, f.space())
 }
 
@@ -92,25 +92,6 @@ func (f *facts) iface(name string) Finding {
 		return f2.by("xmpp listen " + f.nics[0].Name)
 	}
 	return f2.first("add a card to the machine")
-}
-
-// Shares of the state disk in use that are worth a warning, and too much.
-const (
-	nearlyFull = 0.90
-	asGoodFull = 0.97
-)
-
-func (f *facts) space() Finding {
-	const what = "state disk"
-	switch {
-	case f.diskErr != nil:
-		return of(Warn, what, f.diskErr)
-	case f.disk >= asGoodFull:
-		return fail(what, "%.0f%% in use; what is full takes no message", f.disk*100).by("ls", "rm <file>")
-	case f.disk >= nearlyFull:
-		return warn(what, "%.0f%% in use", f.disk*100).by("ls", "rm <file>")
-	}
-	return ok(what, "%.0f%% in use", f.disk*100)
 }
 
 // certsCommand is the 'xmpp certs' that gives the service these files.

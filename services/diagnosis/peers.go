@@ -12,20 +12,27 @@ import (
 
 // report is this node's part for another's Run.
 func (f *facts) report(req request) report {
+	for i := range f.services {
+		f.services[i].Asker = f.own()
+	}
 	r := report{Host: f.fqdn(), Domain: f.doc.XMPP.Domain, Services: f.services, Chain: f.chain, Trust: f.doc.XMPP.Cluster.Trust, Distrust: f.distrust(req.Chain)}
 	if f.docErr != nil {
 		r.Findings = []Finding{of(Fail, "configuration", f.docErr)}
 		return r
 	}
-	r.Findings = f.here()
+	r.Findings, r.Knocks = f.here(), f.knocks
 	if f.bridgesErr == nil {
 		r.Index, r.Secrets = f.status.LastIndex, f.digests(req.Salt)
 	}
 	if name := f.doc.CallBridge.XMPP.Name; f.doc.CallBridge.Enabled {
 		r.Bridge = name
+		if f.bridgesErr == nil {
+			r.Match, r.SecretOf = MatchSecret(f.doc.CallBridge.XMPP, f.bridges)
+		}
 	} else {
 		r.Idle = name
 	}
+	r.LDAP = f.directoryErr == nil && f.directory.Configured
 	return r
 }
 
@@ -37,7 +44,6 @@ func (f *facts) whole(req request, peers []xmppapi.Examined, peersErr error) []F
 		return own.Findings
 	}
 	reports := map[string]report{}
-	all := append(own.Findings, f.together()...)
 	var others []Finding
 	if peersErr != nil && f.cluster.Member {
 		others = append(others, of(Warn, "other members", peersErr).by("xmpp cluster status"))
@@ -52,6 +58,8 @@ func (f *facts) whole(req request, peers []xmppapi.Examined, peersErr error) []F
 		}
 		reports[host(p.Address)] = r
 	}
+	doors := f.doors(own, reports)
+	all := append(f.withDoors(own.Findings, doors), f.together(doors)...)
 	for _, r := range reports {
 		if own.Domain == "" && r.Domain != "" {
 			for i := range all {
@@ -64,6 +72,8 @@ func (f *facts) whole(req request, peers []xmppapi.Examined, peersErr error) []F
 	names := f.names(own, reports)
 	all = append(all, judge(own.Services, f.members(), names)...)
 	all = append(all, f.registered(f.homes(own, reports))...)
+	all = append(all, f.directoryUsers(own, reports)...)
+	all = append(all, f.databaseShared()...)
 	for _, addr := range slices.Sorted(maps.Keys(reports)) {
 		others = append(others, f.from(addr, reports[addr], own, names)...)
 	}
@@ -74,18 +84,7 @@ func (f *facts) whole(req request, peers []xmppapi.Examined, peersErr error) []F
 		return n.What == whatBridge && n.Level != OK && shared[orElse(n.Node, f.own())]
 	})
 	all = append(all, alike(f.own(), own, reports)...)
-	// Of a member that is gone, or disabled, it is no news that its ports do not
-	// answer.
-	disabled := func(node string) bool {
-		return slices.ContainsFunc(all, func(n Finding) bool { return n.Node == node && n.What == whatXMPP && n.Level == Fail })
-	}
-	var news []Finding
-	for _, n := range all {
-		if !strings.HasPrefix(n.What, whatPort) || !f.isGone(n.Node) && !(n.Detail == closed && disabled(n.Node)) {
-			news = append(news, n)
-		}
-	}
-	return news
+	return all
 }
 
 // homes are the members that have a Call Bridge, by its name.
@@ -157,7 +156,7 @@ func (f *facts) isGone(addr string) bool {
 // read takes what a member has answered.
 func read(p xmppapi.Examined) (report, Finding, bool) {
 	var r report
-	detail := p.Failure
+	what, detail := "member "+host(p.Address), strings.TrimPrefix(p.Failure, p.Address+" ")
 	if detail == "" {
 		err := json.Unmarshal(p.Out, &r)
 		if err == nil {
@@ -165,8 +164,15 @@ func read(p xmppapi.Examined) (report, Finding, bool) {
 		}
 		detail = err.Error()
 	}
-	return r, warn("member "+host(p.Address), "it did not examine itself: %s", detail).first("upgrade the older node").by("version"), false
+	finding := warn(what, "it did not examine itself: %s", detail)
+	if p.Failure == "" || strings.Contains(p.Failure, noSuchCall) {
+		return r, finding.first("upgrade the older node").by("version"), false
+	}
+	return r, finding.first("where it stays so, restart it").by("xmpp cluster status"), false
 }
+
+// noSuchCall is what a member says that is too old to examine itself.
+const noSuchCall = "there is no such call"
 
 // detailDiffers begins what is found of secrets that are not the same on two
 // members.
@@ -221,56 +227,30 @@ func (f *facts) from(addr string, r, own report, names map[string]string) []Find
 	return bad
 }
 
-// sharedBridges are the nodes whose Call Bridge has another one's name.
-func sharedBridges(ownAddr string, own report, reports map[string]report) map[string]bool {
-	by := map[string][]string{}
-	add := func(addr string, r report) {
-		if name := strings.ToLower(r.Bridge); name != "" {
-			by[name] = append(by[name], addr)
-		}
-	}
-	add(ownAddr, own)
-	for addr, r := range reports {
-		add(addr, r)
-	}
-	shared := map[string]bool{}
-	for _, nodes := range by {
-		for _, addr := range nodes {
-			shared[addr] = len(nodes) > 1
-		}
-	}
-	return shared
-}
-
 // alike finds nodes that bear the same name, as hosts or as Call Bridges.
 func alike(ownAddr string, own report, reports map[string]report) []Finding {
 	all := maps.Clone(reports)
 	all[ownAddr] = own
 	var found []Finding
-	for _, kind := range []struct {
-		what, command string
-		name          func(report) string
-	}{
-		{"host name", "hostname <name>", func(r report) string { return r.Host }},
-		{whatBridge, "callbridge xmpp name <name>", func(r report) string { return r.Bridge }},
-	} {
-		first := map[string]string{}
-		for _, addr := range slices.Sorted(maps.Keys(all)) {
-			name := strings.ToLower(kind.name(all[addr]))
-			if name == "" {
-				continue
-			}
-			if other, twice := first[name]; twice {
-				f := fail(kind.what, "%s has the same as %s, %s", addr, other, name).by(kind.command)
-				if addr != ownAddr {
-					f.Node = addr
-					f.Detail = fmt.Sprintf("the same as that of %s, %s", other, name)
-				}
-				found = append(found, f)
-				continue
-			}
-			first[name] = addr
+	first := map[string]string{}
+	for _, addr := range slices.Sorted(maps.Keys(all)) {
+		name := strings.ToLower(all[addr].Host)
+		if name == "" {
+			continue
 		}
+		if other, twice := first[name]; twice {
+			f := fail("host name", "%s has the same as %s, %s", addr, other, name).by("hostname <name>")
+			if addr != ownAddr {
+				f.Node = addr
+				f.Detail = fmt.Sprintf("the same as that of %s, %s", other, name)
+			}
+			found = append(found, f)
+			continue
+		}
+		first[name] = addr
+	}
+	for _, s := range sharedNames(ownAddr, own, reports) {
+		found = append(found, s.findings(ownAddr)...)
 	}
 	return found
 }

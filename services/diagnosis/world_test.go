@@ -14,14 +14,17 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/config"
+	"parley/services/database/databaseapi"
 	"parley/services/diagnosis"
 	"parley/services/network/networkapi"
 	"parley/services/problem"
@@ -47,17 +50,27 @@ type node struct {
 	doc   config.Document
 	files files
 	nics  []networkapi.Interface
-	disk  float64
+	disk  diagnosis.Disk
 	// bridge is what its Call Bridge says, and has the secrets that this node
 	// has for others than the world.
 	bridge  callbridgeapi.Status
 	secrets []xmppapi.CallBridge
+	// directory is what it says of the LDAP server, and probe what that answers.
+	directory callbridgeapi.Directory
+	probe     error
+	// database is what its database says.
+	database    databaseapi.Status
+	databaseErr error
 	// down: nobody reaches it. closed are addresses that do not answer it.
 	down   bool
 	closed []string
-	// mute: its name servers do not answer; silent: its XMPP service does not;
-	// deaf: it does not examine itself.
-	mute, silent, deaf bool
+	// refuses are addresses that it refuses, and hung: its ports are open and
+	// nothing behind them answers.
+	refuses []string
+	hung    bool
+	// mute: its name servers do not answer; stalled: nor does its resolver; silent: its XMPP service does not;
+	// deaf: it does not examine itself; late: not in time.
+	mute, stalled, silent, deaf, late bool
 	// says, where it is set, is its answer to others.
 	says []byte
 	// status and cluster change what its XMPP service says.
@@ -92,8 +105,11 @@ func newWorld(t testing.TB, certs files) *world {
 			"_xmpp-component._tcp.tptac9.com. 86400 IN SRV 0 0 5223 "+name+".tptac9.com.",
 			"_xmpp-client._tcp.tptac9.com. 86400 IN SRV 10 50 5222 "+name+".tptac9.com.")
 		prefix := netip.PrefixFrom(addr, 24)
-		n := &node{world: w, addr: addr.String(), files: maps.Clone(certs), disk: 0.12,
-			nics:   []networkapi.Interface{{Name: "a", Up: true, Addresses: []netip.Prefix{prefix}}, {Name: "b"}},
+		n := &node{world: w, addr: addr.String(), files: maps.Clone(certs), disk: diagnosis.Disk{Size: 100 << 30, Used: 12 << 30},
+			nics: []networkapi.Interface{{Name: "a", Up: true, Addresses: []netip.Prefix{prefix}}, {Name: "b"}},
+			database: databaseapi.Status{Mode: databaseapi.Member, InUse: "10.106.81.30", Nodes: []databaseapi.Node{
+				{Address: "10.106.81.30", Connected: true}, {Address: "10.106.81.31", Connected: true}, {Address: "10.106.81.32", Connected: true},
+			}},
 			bridge: callbridgeapi.Status{State: callbridgeapi.Connected, XMPPRow: "connected to localhost (secure) for 1 hour"}}
 		n.doc = config.Document{
 			Hostname:   name,
@@ -115,14 +131,14 @@ func (n *node) diagnosis() *diagnosis.Diagnosis {
 		n.t.Fatal(err)
 	}
 	return diagnosis.New(diagnosis.Deps{
-		Config: store, Files: n.files, XMPP: xmppOf{n}, Network: networkOf{n}, CallBridge: bridgeOf{n},
-		Dial: n.dial, Disk: func() (float64, error) { return n.disk, nil }, Now: func() time.Time { return n.now },
+		Config: store, Files: n.files, XMPP: xmppOf{n}, Network: networkOf{n}, CallBridge: bridgeOf{n}, Database: databaseOf{n},
+		Dial: n.dial, Disk: func() (diagnosis.Disk, error) { return n.disk, nil }, Now: func() time.Time { return n.now },
 	})
 }
 
 var (
 	errRoute   = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("no route to host")}
-	errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connect: connection refused")}
+	errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 )
 
 func (n *node) dial(_ context.Context, addr string) error {
@@ -131,10 +147,16 @@ func (n *node) dial(_ context.Context, addr string) error {
 	switch {
 	case at < 0 || n.nodes[at].down || n.down || slices.Contains(n.closed, addr):
 		return errRoute
-	case port == "5223" && !n.nodes[at].doc.XMPP.Enabled:
+	case slices.Contains(n.refuses, addr), port == "5223" && !n.nodes[at].doc.XMPP.Enabled:
 		return errRefused
 	}
 	return nil
+}
+
+// reaches says whether its XMPP service has a connection to another's.
+func (n *node) reaches(o *node) bool {
+	addr := o.addr + ":5222"
+	return !n.down && !o.down && !o.hung && !slices.Contains(n.closed, addr) && !slices.Contains(n.refuses, addr)
 }
 
 type xmppOf struct{ *node }
@@ -159,7 +181,7 @@ func (x xmppOf) Cluster(context.Context) (xmppapi.Cluster, error) {
 	c := xmppapi.Cluster{Member: true, Leader: true}
 	for _, n := range x.nodes {
 		self := n.addr == x.addr
-		c.Nodes = append(c.Nodes, xmppapi.Node{Address: n.addr + ":5222", Self: self, Reachable: self || !n.down && !x.down, Since: now.Add(-time.Hour), Version: "1.0"})
+		c.Nodes = append(c.Nodes, xmppapi.Node{Address: n.addr + ":5222", Self: self, Reachable: self || x.reaches(n), Since: now.Add(-time.Hour), Version: "1.0"})
 	}
 	if x.node.cluster != nil {
 		x.node.cluster(&c)
@@ -196,10 +218,12 @@ func (x xmppOf) Examine(ctx context.Context, in json.RawMessage) ([]xmppapi.Exam
 		switch {
 		case n.addr == x.addr:
 			continue
-		case n.down:
+		case !x.reaches(n):
 			e.Failure = n.addr + ":5222 cannot be reached"
 		case n.deaf:
-			e.Failure = "there is no such call"
+			e.Failure = n.addr + ":5222: there is no such call"
+		case n.late:
+			e.Failure = n.addr + ":5222 cannot be reached: no answer in time"
 		case n.says != nil:
 			e.Out = n.says
 		default:
@@ -220,7 +244,7 @@ type networkOf struct{ *node }
 func (n networkOf) Interfaces(context.Context) ([]networkapi.Interface, error) { return n.nics, nil }
 
 // Lookup implements diagnosis.Network.
-func (n networkOf) Lookup(_ context.Context, kind, name string) (networkapi.Answer, error) {
+func (n networkOf) Lookup(ctx context.Context, kind, name string) (networkapi.Answer, error) {
 	find := func(records []string, kind, name string) (found []string) {
 		for _, r := range records {
 			if f := strings.Fields(r); f[0] == name+"." && strings.EqualFold(f[3], kind) {
@@ -238,6 +262,9 @@ func (n networkOf) Lookup(_ context.Context, kind, name string) (networkapi.Answ
 	if found := follow(n.doc.DNS.Records); found != nil {
 		return networkapi.Answer{Source: "local record", Code: "NOERROR", Records: found}, nil
 	}
+	if n.stalled {
+		return wait[networkapi.Answer](ctx)
+	}
 	if n.mute {
 		return networkapi.Answer{}, problem.New(problem.NameServersSilent, "name", name, "servers", "10.106.81.2 (no reply)")
 	}
@@ -248,10 +275,43 @@ func (n networkOf) Lookup(_ context.Context, kind, name string) (networkapi.Answ
 	return a, nil
 }
 
+// ForgetDenials implements diagnosis.Network; nothing is cached here.
+func (networkOf) ForgetDenials(context.Context) error { return nil }
+
 type bridgeOf struct{ *node }
 
 // Status implements diagnosis.CallBridge.
 func (b bridgeOf) Status(context.Context) (callbridgeapi.Status, error) { return b.bridge, nil }
+
+// Directory implements diagnosis.CallBridge.
+func (b bridgeOf) Directory(context.Context) (callbridgeapi.Directory, error) {
+	return b.directory, nil
+}
+
+// ProbeDirectory implements diagnosis.CallBridge.
+func (b bridgeOf) ProbeDirectory(context.Context) error { return b.probe }
+
+// withDirectory gives all nodes an LDAP server that has users, one of whom is
+// there no longer.
+func (w *world) withDirectory() {
+	for i, n := range w.nodes {
+		w.bridges[i].Authenticates = true
+		n.directory = callbridgeapi.Directory{Configured: true, Server: "ldap.tptac9.com:389", TLS: "starttls", Offered: true, Users: 2, Synced: now.Add(-3 * time.Minute)}
+		n.status = func(s *xmppapi.Status) { s.Directory, s.Left = 3, 1 }
+	}
+}
+
+// cannotAsk has a node's LDAP server not be asked.
+func (n *node) cannotAsk(p *problem.Problem) {
+	n.directory.Problem, n.directory.Trouble = p, problem.Text(p)
+}
+
+type databaseOf struct{ *node }
+
+// Status implements diagnosis.Database.
+func (d databaseOf) Status(context.Context) (databaseapi.Status, error) {
+	return d.database, d.databaseErr
+}
 
 // makeCerts are the files of the article, and some that are not right.
 func makeCerts(t testing.TB) files {
