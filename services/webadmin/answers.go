@@ -82,7 +82,8 @@ type databaseAnswer struct {
 type databaseNodeAnswer struct {
 	Hostname string `xml:"hostname" json:"hostname"`
 	Up       bool   `xml:"up" json:"up"`
-	// Behind is how many changes it has yet to take, 0 in sync, -1 unknown.
+	// Behind is how many changes it has yet to take, 0 in sync, -1 unknown, as
+	// it is without a primary.
 	Behind int64 `xml:"syncBehind" json:"syncBehind"`
 	Master bool  `xml:"master" json:"master"`
 }
@@ -185,7 +186,7 @@ func (s *Server) apiDatabase(r *http.Request, _ files.Who) (any, error) {
 	a := &databaseAnswer{Clustered: clustered[d.Mode], Trouble: d.Trouble, Nodes: []databaseNodeAnswer{}}
 	for _, n := range d.Nodes {
 		behind := int64(-1)
-		if n.Connected {
+		if n.Connected && d.InUse != "" {
 			behind = int64(n.Behind)
 		}
 		a.Nodes = append(a.Nodes, databaseNodeAnswer{Hostname: n.Address, Up: n.Connected, Behind: behind, Master: n.Primary})

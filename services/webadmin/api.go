@@ -3,6 +3,7 @@ package webadmin
 import (
 	"cmp"
 	"errors"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -65,7 +66,7 @@ func (s *Server) api(c call) http.Handler {
 func (s *Server) refuse(w http.ResponseWriter, err error) {
 	status := http.StatusForbidden
 	switch problem.CodeOf(err) {
-	case problem.AccountDenied, problem.AccountLocked:
+	case problem.AccountDenied, problem.AccountLocked, problem.CredentialsMissing:
 		w.Header().Set("WWW-Authenticate", `Basic realm="Parley", charset="UTF-8"`)
 		status = http.StatusUnauthorized
 	case problem.LoginsTooMany:
@@ -90,6 +91,8 @@ func (f *failure) status() int {
 	switch f.tag {
 	case "unrecognisedObject", "callBridgeDoesNotExist":
 		return http.StatusNotFound
+	case "unsupportedMediaType":
+		return http.StatusUnsupportedMediaType
 	case "serviceUnavailable":
 		return http.StatusServiceUnavailable
 	case "internalError":
@@ -132,14 +135,14 @@ func (s *Server) apiLink(*http.Request, files.Who) (any, error) {
 
 // setAPILink changes the parameters that are given.
 func (s *Server) setAPILink(r *http.Request, who files.Who) (any, error) {
-	if err := r.ParseForm(); err != nil {
-		return nil, &failure{tag: "parameterError", detail: "the body is not application/x-www-form-urlencoded"}
+	if err := readParameters(r); err != nil {
+		return nil, err
 	}
 	for name := range r.PostForm {
 		switch name {
 		case "uniqueName", "domain", "serverAddressOverride", "sharedSecret":
 		default:
-			return nil, &failure{tag: "parameterError", parameter: name, detail: "there is no such parameter"}
+			return nil, noParameter(name)
 		}
 	}
 	ctx, cancel := brief(r)
@@ -151,13 +154,35 @@ func (s *Server) setAPILink(r *http.Request, who files.Who) (any, error) {
 				*to = strings.TrimSpace(r.PostForm.Get(name))
 			}
 		}
-		secret := l.Secret.Reveal()
+		var secret string
 		set("uniqueName", &l.Name)
 		set("domain", &l.Domain)
 		set("serverAddressOverride", &l.Server)
 		set("sharedSecret", &secret)
-		l.Secret = config.Secret(secret)
+		*l = withSecret(*l, config.Secret(secret))
 	})
+}
+
+// readParameters reads those of a body into r.PostForm. What it does not
+// understand it refuses: to a program, a change that is passed over looks as
+// if it had been made.
+func readParameters(r *http.Request) error {
+	const form = "application/x-www-form-urlencoded"
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); r.ContentLength != 0 && (err != nil || kind != form) {
+		return &failure{tag: "unsupportedMediaType", detail: "the body is to be " + form + ", as in name=cb1&sharedSecret=…"}
+	}
+	err := r.ParseForm()
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return &failure{tag: "parameterError", detail: "the body is larger than " + maxBodyText}
+	}
+	if err != nil {
+		return &failure{tag: "parameterError", detail: "the body is not " + form}
+	}
+	return nil
+}
+
+func noParameter(name string) error {
+	return &failure{tag: "parameterError", parameter: short(name), detail: "there is no such parameter"}
 }
 
 // window is the part of a collection that offset and limit ask for.

@@ -41,7 +41,7 @@ func newAPISite(t *testing.T) *site {
 	s.xmpp.cluster = xmppapi.Cluster{Member: true, Leader: true, State: "LEADER", Margin: 1, StateChange: start, Nodes: []xmppapi.Node{
 		{Address: "10.106.81.31:5222", Reachable: true, Lag: 2, Clock: 1500 * time.Millisecond, Sessions: 3, CallBridges: []string{"cb1"}}, {Address: "10.106.81.30:5222", Self: true, Leader: true},
 	}}
-	s.database.status = databaseapi.Status{Mode: databaseapi.Member, Trouble: "no primary; wait", Nodes: []databaseapi.Node{
+	s.database.status = databaseapi.Status{Mode: databaseapi.Member, Trouble: "no primary; wait", InUse: "10.106.81.30", Nodes: []databaseapi.Node{
 		{Address: "10.106.81.30", Self: true, Primary: true, Connected: true}, {Address: "10.106.81.31", Connected: true, Behind: 3}, {Address: "10.106.81.32", Behind: 90},
 	}}
 	return s
@@ -120,7 +120,9 @@ func TestAPIChangesBridges(t *testing.T) {
 		{"new as the original's tools do", "POST", apiPath + "callBridges", "name=cb3&address=&sipDomain=", 200, "", cb3, []string{"cb1", "cb2", "cb3"}, "xmpp callbridge add cb3"},
 		{"new with a secret", "POST", apiPath + "callBridges", "name=cb3&sharedSecret=uBiLLdIU8vVqj86CAb1", 200, "", cb3, []string{"cb1", "cb2", "cb3"}, "xmpp callbridge add-secret cb3"},
 		{"without a name", "POST", apiPath + "callBridges", "", 400, wrong("name", "it is missing"), "", []string{"cb1", "cb2"}, ""},
-		{"with an address", "POST", apiPath + "callBridges", "name=cb3&address=https://cb3", 400, wrong("address", "it is for calls between Call Bridges"), "", []string{"cb1", "cb2"}, ""},
+		{"with a long address", "POST", apiPath + "callBridges", "name=cb3&address=" + strings.Repeat("x", 256), 400, wrong("address", "it is longer than 255 bytes"), "", []string{"cb1", "cb2"}, ""},
+		{"with an odd domain", "POST", apiPath + "callBridges", "name=cb3&sipDomain=a%0Ab", 400, wrong("sipDomain", "it is longer than 255 bytes, or has characters"), "", []string{"cb1", "cb2"}, ""},
+		{"with a long parameter", "POST", apiPath + "callBridges", "name=cb3&" + strings.Repeat("x", 9999) + "=", 400, wrong(strings.Repeat("x", maxEcho)+"…", "there is no such parameter"), "", []string{"cb1", "cb2"}, ""},
 		{"with something else", "POST", apiPath + "callBridges", "name=cb3&x=", 400, wrong("x", "there is no such parameter"), "", []string{"cb1", "cb2"}, ""},
 		{"twice", "POST", apiPath + "callBridges", "name=cb2", 400, "<duplicateCallBridgeName></duplicateCallBridgeName>", "", []string{"cb1", "cb2"}, "xmpp callbridge add cb2"},
 		{"a bad name", "POST", apiPath + "callBridges", "name=a.b", 400, wrong("name", "a.b cannot be the name"), "", []string{"cb1", "cb2"}, "xmpp callbridge add a.b"},
@@ -153,6 +155,46 @@ func TestAPIChangesBridges(t *testing.T) {
 				t.Errorf("audit (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestAPIDescribesBridges: what the original's programs send with a Call Bridge is
+// kept, and changed by what is given.
+func TestAPIDescribesBridges(t *testing.T) {
+	s := newAPISite(t)
+	b := s.program("api", password)
+	s.audit.take()
+	all, cb3 := apiPath+"callBridges", apiPath+"callBridges/"+idOf("callbridge", "cb3")
+	const login = "api: login to API by password: permission granted"
+	for _, step := range []struct {
+		method, path, body string
+		// want is of GET then; audit are the lines but for the log-in.
+		want  string
+		audit []string
+	}{
+		{"POST", all, "name=cb3&address=https://10.106.81.32:445&sipDomain=tptac9.com", "<name>cb3</name><address>https://10.106.81.32:445</address><sipDomain>tptac9.com</sipDomain><connected>",
+			[]string{"xmpp callbridge add cb3", `API callBridges/cb3 address="https://10.106.81.32:445" sipDomain="tptac9.com"`}},
+		{"PUT", cb3, "name=cb3&address=https://10.106.81.32:445", "<name>cb3</name><address>https://10.106.81.32:445</address><sipDomain>tptac9.com</sipDomain><connected>", nil},
+		{"PUT", cb3, "address=", "<name>cb3</name><sipDomain>tptac9.com</sipDomain><connected>", []string{`API callBridges/cb3 address="" sipDomain="tptac9.com"`}},
+		{"PUT", cb3, "sipDomain=", "<name>cb3</name><connected>", []string{`API callBridges/cb3 address="" sipDomain=""`}},
+	} {
+		if got := b.do(step.method, step.path, step.body); got.status != 200 || got.body != "" {
+			t.Errorf("%s %s %s = %d %s; want 200", step.method, step.path, step.body, got.status, got.body)
+		}
+		var lines []string
+		for _, l := range s.audit.take() {
+			if l != login {
+				lines = append(lines, strings.TrimSuffix(strings.TrimPrefix(l, "api: "), ": permission granted"))
+			}
+		}
+		if diff := cmp.Diff(step.audit, lines); diff != "" {
+			t.Errorf("audit of %s %s (-want +got):\n%s", step.method, step.body, diff)
+		}
+		for _, path := range []string{all + "?filter=cb3", cb3} {
+			if got := b.get(path); !strings.Contains(got.body, step.want) {
+				t.Errorf("after %s %s: GET %s = %s; want %s", step.method, step.body, path, got.body, step.want)
+			}
+		}
 	}
 }
 
@@ -229,8 +271,8 @@ func TestAPILogin(t *testing.T) {
 			s.clock.move(time.Minute)
 		})
 	}
-	if got := s.browser().get(apiPath + "callBridges"); got.status != 401 {
-		t.Errorf("without credentials = %d; want 401", got.status)
+	if got := s.browser().get(apiPath + "callBridges"); got.status != 401 || !strings.Contains(got.body, "a name and a password are missing") {
+		t.Errorf("without credentials = %d %s; want 401 and what is missing", got.status, got.body)
 	}
 	// The cookie of a browser is none for the API.
 	if got := s.loggedIn("admin").get(apiPath + "callBridges"); got.status != 401 {
@@ -295,19 +337,28 @@ func TestProgramsAreBounded(t *testing.T) {
 
 func TestMetrics(t *testing.T) {
 	s := newAPISite(t)
+	s.bridge.directory = callbridgeapi.Directory{Configured: true, Users: 12, Synced: start, Trouble: "it is down"}
 	b := s.program("api", password)
 	got := b.get("/metrics")
 	for _, want := range []string{
 		`parley_info{hostname="cb1",version="2.2.5"} 1`, `parley_service_up{service="xmpp"} 1`, "parley_xmpp_running 1", "parley_xmpp_client_sessions 12", "parley_xmpp_messages_waiting 7",
 		"parley_cluster_margin 1", `parley_cluster_node_lag{node="10.106.81.31:5222"} 2`, `parley_cluster_node_clock_seconds{node="10.106.81.31:5222"} 1.5`,
-		`parley_cluster_node_leader{node="10.106.81.30:5222"} 1`, "parley_callbridge_connected 0", "parley_faults 2", `parley_fault_since_seconds{key="callbridge.xmpp"} 1.79537754e+09`,
+		`parley_cluster_node_leader{node="10.106.81.30:5222"} 1`, "parley_callbridge_connected 0", "parley_faults 2",
+		`parley_service_up{service="database"} 1`, `parley_service_up{service="network"} 1`, "parley_database_clustered 1", "parley_database_takes_changes 0",
+		`parley_database_node_primary{node="10.106.81.30"} 1`, `parley_database_node_behind{node="10.106.81.31"} 3`, `parley_database_node_connected{node="10.106.81.32"} 0`,
+		"parley_directory_configured 1", "parley_directory_answers 0", "parley_directory_offered 0", "parley_directory_users 12", "parley_directory_synced_seconds 1.7953776e+09", `parley_fault_since_seconds{key="callbridge.xmpp"} 1.79537754e+09`,
 	} {
 		if !strings.Contains(got.body, want+"\n") {
 			t.Errorf("no line %s in\n%s", want, got.body)
 		}
 	}
-	s.xmpp.gone, s.events.gone = true, true
+	s.xmpp.gone, s.events.gone, s.bridge.gone, s.database.gone, s.network.gone = true, true, true, true, true
 	got = b.get("/metrics")
+	for _, service := range []string{"callbridge", "database", "network"} {
+		if !strings.Contains(got.body, `parley_service_up{service="`+service+`"} 0`) || strings.Contains(got.body, "parley_"+service) || strings.Contains(got.body, "parley_directory") {
+			t.Errorf("with %s gone:\n%s\nwant to be told, and no values made up", service, got.body)
+		}
+	}
 	if got.status != 200 || !strings.Contains(got.body, `parley_service_up{service="xmpp"} 0`) || strings.Contains(got.body, "parley_xmpp_running") || strings.Contains(got.body, "parley_cluster") {
 		t.Errorf("with XMPP gone = %d\n%s\nwant to be told, and no values made up", got.status, got.body)
 	}

@@ -1,11 +1,14 @@
 package webadmin
 
 import (
+	"context"
 	"encoding/xml"
+	"fmt"
 	"net/http"
 	"strings"
 
 	"parley/services/files"
+	"parley/services/journal"
 	"parley/services/problem"
 	"parley/services/xmpp/xmppapi"
 )
@@ -21,6 +24,8 @@ type bridgeAnswer struct {
 	XMLName   xml.Name `xml:"callBridge" json:"-"`
 	ID        string   `xml:"id,attr" json:"id"`
 	Name      string   `xml:"name" json:"name"`
+	Address   string   `xml:"address,omitempty" json:"address,omitempty"`
+	SIPDomain string   `xml:"sipDomain,omitempty" json:"sipDomain,omitempty"`
 	Connected bool     `xml:"connected" json:"connected"`
 }
 
@@ -41,7 +46,10 @@ func (s *Server) bridges(r *http.Request) ([]bridgeAnswer, error) {
 }
 
 func bridgeOf(b xmppapi.CallBridge) bridgeAnswer {
-	return bridgeAnswer{ID: idOf("callbridge", b.Name), Name: b.Name, Connected: b.Connected}
+	return bridgeAnswer{
+		ID: idOf("callbridge", b.Name), Name: b.Name, Connected: b.Connected,
+		Address: b.Description.Address, SIPDomain: b.Description.SIPDomain,
+	}
 }
 
 func (s *Server) apiBridges(r *http.Request, _ files.Who) (any, error) {
@@ -90,70 +98,110 @@ func (s *Server) bridgeOfPath(r *http.Request) (*bridgeAnswer, error) {
 // created is the answer to a POST: nothing but where the new one is.
 type created struct{ location string }
 
-// bridgeParameters are those of a request. The original's address and sipDomain
-// are for calls between Call Bridges, and there are none here: nobody would
-// read them, so they are not taken.
-func bridgeParameters(r *http.Request) (name, secret string, err error) {
-	if r.ParseForm() != nil {
-		return "", "", &failure{tag: "parameterError", detail: "the body is not application/x-www-form-urlencoded"}
+// bridgeParameters are those of a request.
+type bridgeParameters struct {
+	name, secret string
+	// address and sipDomain are what the original has for calls between Call
+	// Bridges, nil where they are not given. They are kept, and have no effect.
+	address, sipDomain *string
+}
+
+func readBridge(r *http.Request) (p bridgeParameters, err error) {
+	if err := readParameters(r); err != nil {
+		return p, err
 	}
 	for parameter, values := range r.PostForm {
+		value := strings.TrimSpace(values[0])
 		switch parameter {
-		case "name", "sharedSecret":
-		case "address", "sipDomain":
-			if strings.Join(values, "") != "" {
-				return "", "", &failure{tag: "parameterError", parameter: parameter, detail: "it is for calls between Call Bridges, which there are none of here; leave it out"}
-			}
+		case "name":
+			p.name = strings.ToLower(value)
+		case "sharedSecret":
+			p.secret = value
+		case "address":
+			p.address = &value
+		case "sipDomain":
+			p.sipDomain = &value
 		default:
-			return "", "", &failure{tag: "parameterError", parameter: parameter, detail: "there is no such parameter"}
+			return p, noParameter(parameter)
+		}
+		if len(value) > maxDescription || value != journal.Clean(value) {
+			return p, &failure{tag: "parameterError", parameter: parameter, detail: fmt.Sprintf("it is longer than %d bytes, or has characters that cannot be printed", maxDescription)}
 		}
 	}
-	return strings.ToLower(strings.TrimSpace(r.PostForm.Get("name"))), strings.TrimSpace(r.PostForm.Get("sharedSecret")), nil
+	return p, nil
+}
+
+// maxDescription bounds each parameter.
+const maxDescription = 255
+
+// describe keeps what p has of address and sipDomain, where that is new.
+func (s *Server) describe(ctx context.Context, who files.Who, name string, now xmppapi.Description, p bridgeParameters) error {
+	d := now
+	if p.address != nil {
+		d.Address = *p.address
+	}
+	if p.sipDomain != nil {
+		d.SIPDomain = *p.sipDomain
+	}
+	if d == now {
+		return nil
+	}
+	// There is no command for it.
+	if err := s.audit(who, fmt.Sprintf("API callBridges/%s address=%q sipDomain=%q", name, d.Address, d.SIPDomain)); err != nil {
+		return err
+	}
+	return bridgeFailure(s.deps.XMPP.DescribeCallBridge(ctx, name, d))
 }
 
 // addAPIBridge registers a Call Bridge, with a new secret where none is given.
 // The secret is not in the answer: 'xmpp callbridge list' shows it.
 func (s *Server) addAPIBridge(r *http.Request, who files.Who) (any, error) {
-	name, secret, err := bridgeParameters(r)
+	p, err := readBridge(r)
 	if err != nil {
 		return nil, err
 	}
-	if name == "" {
+	if p.name == "" {
 		return nil, &failure{tag: "parameterError", parameter: "name", detail: "it is missing"}
 	}
 	command := "xmpp callbridge add "
-	if secret != "" {
+	if p.secret != "" {
 		command = "xmpp callbridge add-secret "
 	}
-	if err := s.audit(who, command+name); err != nil {
+	if err := s.audit(who, command+p.name); err != nil {
 		return nil, err
 	}
 	ctx, cancel := brief(r)
 	defer cancel()
-	b, err := s.deps.XMPP.AddCallBridge(ctx, name, secret)
+	b, err := s.deps.XMPP.AddCallBridge(ctx, p.name, p.secret)
 	if err != nil {
 		return nil, bridgeFailure(err)
+	}
+	if err := s.describe(ctx, who, b.Name, xmppapi.Description{}, p); err != nil {
+		return nil, err
 	}
 	return &created{apiPath + "callBridges/" + idOf("callbridge", b.Name)}, nil
 }
 
-// setAPIBridge takes what is so already. A Call Bridge is known by its name, and
-// a new secret would end the connection that there is: both are a new one.
-func (s *Server) setAPIBridge(r *http.Request, _ files.Who) (any, error) {
+// setAPIBridge changes what has no effect, and takes what is so already. A Call
+// Bridge is known by its name, and a new secret would end the connection that
+// there is: both are a new one.
+func (s *Server) setAPIBridge(r *http.Request, who files.Who) (any, error) {
 	b, err := s.bridgeOfPath(r)
 	if err != nil {
 		return nil, err
 	}
-	name, secret, err := bridgeParameters(r)
+	p, err := readBridge(r)
 	switch {
 	case err != nil:
 		return nil, err
-	case name != "" && name != b.Name:
+	case p.name != "" && p.name != b.Name:
 		return nil, &failure{tag: "parameterError", parameter: "name", detail: "a Call Bridge keeps its name; make another, and delete this one"}
-	case secret != "":
+	case p.secret != "":
 		return nil, &failure{tag: "parameterError", parameter: "sharedSecret", detail: "a Call Bridge keeps its secret; delete it, and make it again"}
 	}
-	return nil, nil
+	ctx, cancel := brief(r)
+	defer cancel()
+	return nil, s.describe(ctx, who, b.Name, xmppapi.Description{Address: b.Address, SIPDomain: b.SIPDomain}, p)
 }
 
 // deleteAPIBridge ends the connection as well.

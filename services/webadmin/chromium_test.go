@@ -1,18 +1,9 @@
 package webadmin
 
 import (
-	"context"
-	"os"
-	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
-	"github.com/chromedp/cdproto/log"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/google/go-cmp/cmp"
 
@@ -20,122 +11,17 @@ import (
 	"parley/services/config"
 	"parley/services/diagnosis"
 	"parley/services/eventlog/eventlogapi"
+	"parley/services/webadmin/chromium"
 	"parley/services/xmpp/xmppapi"
 )
 
-// chromium is Debian's browser, without a window.
-type chromium struct {
-	*site
-	ctx context.Context
-	mu  sync.Mutex
-	// complaints are what the browser found wrong with pages: scripts that
-	// fail, and what the Content-Security-Policy forbids.
-	complaints []string
-}
-
-func newChromium(s *site) *chromium {
+// newChromium is a browser that shows the site, and keeps what it looks like
+// with the test's artifacts (go test -artifacts).
+func newChromium(s *site) *chromium.Browser {
 	s.t.Helper()
-	b := &chromium{site: s}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("chromium"), chromedp.NoSandbox, chromedp.Flag("ignore-certificate-errors", true))
-	limited, stop := context.WithTimeout(context.Background(), 5*time.Minute)
-	allocated, free := chromedp.NewExecAllocator(limited, options...)
-	ctx, leave := chromedp.NewContext(allocated, chromedp.WithListener(b.heard))
-	s.t.Cleanup(func() { leave(); free(); stop() })
-	b.ctx = ctx
-	b.do(emulate(1100, 800))
+	b := chromium.Start(s.t, chromium.Config{Pictures: s.t.ArtifactDir()})
+	b.Open(s.url)
 	return b
-}
-
-func emulate(width, height int64) chromedp.Action[chromedp.Void] {
-	return chromedp.EmulateViewport(width, height)
-}
-
-// heard takes what the browser's console would show.
-func (b *chromium) heard(event any) {
-	text := ""
-	switch e := event.(type) {
-	case *log.EventEntryAdded:
-		text = e.Entry.Text
-	case *runtime.EventExceptionThrown:
-		text = e.ExceptionDetails.Text
-	}
-	// A refused form has an error's status, which the console tells of.
-	if text == "" || strings.HasPrefix(text, "Failed to load resource: the server responded with a status of 40") {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.complaints = append(b.complaints, text)
-}
-
-func (b *chromium) do(steps ...chromedp.Action[chromedp.Void]) {
-	b.t.Helper()
-	if err := chromedp.Do(b.ctx, steps...); err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// press clicks on what leads to another page, and waits for that.
-func (b *chromium) press(selector string) {
-	b.t.Helper()
-	if _, err := chromedp.RunResponse(b.ctx, chromedp.Click(chromedp.CSS(selector))); err != nil {
-		b.t.Fatalf("press %s: %v", selector, err)
-	}
-}
-
-// typ writes into a field in place of what is there.
-func (b *chromium) typ(field, text string) {
-	b.t.Helper()
-	sel := chromedp.CSS("#" + field)
-	b.do(chromedp.Clear(sel), chromedp.SendKeys(sel, text))
-}
-
-// reads waits until an element has a text.
-func (b *chromium) reads(selector, want string) {
-	b.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for {
-		got, err := chromedp.Run(b.ctx, chromedp.Text(chromedp.CSS(selector)))
-		if err == nil && strings.Contains(got, want) {
-			return
-		}
-		if time.Now().After(deadline) {
-			b.t.Fatalf("%s reads %q, %v; want %q", selector, got, err, want)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
-// picture keeps a screenshot with the test's artifacts (go test -artifacts).
-func (b *chromium) picture(name string) {
-	b.t.Helper()
-	png, err := chromedp.Run(b.ctx, chromedp.FullScreenshot(100))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(b.t.ArtifactDir(), name+".png"), png, 0o644)
-	}
-	if err != nil {
-		b.t.Fatal(err)
-	}
-}
-
-// scheme sets what prefers-color-scheme is.
-func (b *chromium) scheme(name string) {
-	b.do(func(ctx context.Context, t *chromedp.Target) (v chromedp.Void, err error) {
-		_, err = cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
-			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
-		})
-		return v, err
-	})
-}
-
-// isQuiet checks that the browser found nothing wrong.
-func (b *chromium) isQuiet() {
-	b.t.Helper()
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.complaints) > 0 {
-		b.t.Errorf("the browser complains: %q", b.complaints)
-	}
 }
 
 // busySite is a site with something to see on each page.
@@ -176,51 +62,42 @@ func busySite(t *testing.T) *site {
 func TestInChromium(t *testing.T) {
 	s := busySite(t)
 	b := newChromium(s)
+	b.LogIn("admin", "wrong")
+	b.Reads("main", "wrong name or password")
+	b.Picture("login")
+	b.LogIn("admin", password)
+	b.Reads("#system-status", "connected to localhost (secure) for 1 minute, 2 seconds")
+	b.Picture("status-general")
 
-	b.do(chromedp.Navigate(s.url))
-	b.typ("name", "admin")
-	b.typ("password", "wrong")
-	b.press("button.primary")
-	b.reads("main", "wrong name or password")
-	b.picture("login")
-	b.typ("password", password)
-	b.press("button.primary")
-	b.reads("#system-status", "connected to localhost (secure) for 1 minute, 2 seconds")
-	b.picture("status-general")
-
-	b.press(`a[href="/configuration/general"]`)
-	b.typ("name", "cb1")
-	b.typ("domain", "tptac9.com")
-	b.typ("server", "cb1.tptac9.com")
-	b.typ("secret", "kvgP1SRzWVabhiPVAb1")
-	b.typ("confirm", "kvgP1SRzWVabhiPVAb2")
-	b.press("#submit")
-	b.reads("[role=alert]", "'Shared secret' and 'Confirm shared secret' are not the same")
-	b.picture("configuration-general-refused")
-	b.typ("secret", "kvgP1SRzWVabhiPVAb1")
-	b.typ("confirm", "kvgP1SRzWVabhiPVAb1")
+	b.Page("/configuration/general")
+	b.Type("name", "cb1")
+	b.Type("domain", "tptac9.com")
+	b.Type("server", "cb1.tptac9.com")
+	b.Type("secret", "kvgP1SRzWVabhiPVAb1")
+	b.Type("confirm", "kvgP1SRzWVabhiPVAb2")
+	b.Press("#submit")
+	b.Reads("[role=alert]", "'Shared secret' and 'Confirm shared secret' are not the same")
+	b.Picture("configuration-general-refused")
+	b.Type("secret", "kvgP1SRzWVabhiPVAb1")
+	b.Type("confirm", "kvgP1SRzWVabhiPVAb1")
 	// Enter submits, not the button that comes first in the form.
-	if _, err := chromedp.RunResponse(b.ctx, chromedp.SendKeys(chromedp.CSS("#confirm"), "\r")); err != nil {
-		t.Fatal(err)
-	}
-	b.reads("[role=status]", "The configuration is saved and in use.")
+	b.Enter("confirm")
+	b.Reads("[role=status]", "The configuration is saved and in use.")
 	want := config.CallBridge{Enabled: true, XMPP: config.BridgeLink{Name: "cb1", Domain: "tptac9.com", Server: "cb1.tptac9.com", Secret: "kvgP1SRzWVabhiPVAb1"}}
 	if diff := cmp.Diff(want, s.document().CallBridge); diff != "" {
 		t.Errorf("live.json (-want +got):\n%s", diff)
 	}
-	b.typ("name", "cb9")
-	if _, err := chromedp.RunResponse(b.ctx, chromedp.SendKeys(chromedp.CSS("#name"), "\r")); err != nil {
-		t.Fatal(err)
-	}
-	b.reads("[role=status]", "saved")
+	b.Type("name", "cb9")
+	b.Enter("name")
+	b.Reads("[role=status]", "saved")
 	if got := s.document().CallBridge.XMPP; got.Name != "cb9" || got.Secret != want.XMPP.Secret {
 		t.Errorf("after Enter in a form with a secret: %s, secret kept: %v", got.Name, got.Secret == want.XMPP.Secret)
 	}
-	b.press("#test")
-	b.reads("#steps", "compare the secret")
-	b.picture("configuration-general-tested")
-	b.press("button[name=change]")
-	b.do(chromedp.WaitVisible(chromedp.CSS("#secret")))
+	b.Press("#test")
+	b.Reads("#steps", "compare the secret")
+	b.Picture("configuration-general-tested")
+	b.Press("button[name=change]")
+	b.Do(chromedp.WaitVisible(chromedp.CSS("#secret")))
 
 	for _, p := range []struct{ path, shows, name string }{
 		{"/status/cluster", "unreachable for 1 minute, 2 seconds", "status-cluster"},
@@ -231,29 +108,29 @@ func TestInChromium(t *testing.T) {
 		{"/configuration/certificates", "web.crt", "certificates"},
 		{"/logs/events", "335 log messages cleared", "events"},
 	} {
-		b.press(`a[href="` + p.path + `"]`)
-		b.reads("#content", p.shows)
-		b.picture(p.name)
+		b.Page(p.path)
+		b.Reads("#content", p.shows)
+		b.Picture(p.name)
 	}
-	b.scheme("dark")
-	b.press(`a[href="/logs/events"]`)
-	b.picture("events-dark")
-	b.press(`a[href="/status/cluster"]`)
-	b.picture("status-cluster-dark")
-	b.do(emulate(420, 900))
-	b.press(`a[href="/status/general"]`)
-	b.picture("status-general-dark-narrow")
-	if wide, err := chromedp.Run(b.ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - window.innerWidth`)); err != nil || wide > 0 {
-		t.Errorf("a narrow page is %d pixels too wide, %v", wide, err)
+	b.Scheme("dark")
+	b.Page("/logs/events")
+	b.Picture("events-dark")
+	b.Page("/status/cluster")
+	b.Picture("status-cluster-dark")
+	b.Resize(420, 900)
+	b.Page("/status/general")
+	b.Picture("status-general-dark-narrow")
+	if wide := b.Overflow(); wide > 0 {
+		t.Errorf("a narrow page is %d pixels too wide", wide)
 	}
 
 	// The page follows without being loaded again.
-	b.bridge.say("failed to connect to cb1.tptac9.com due to dns error (1 second ago)")
-	b.reads("#system-status", "due to dns error (1 second ago)")
+	s.bridge.say("failed to connect to cb1.tptac9.com due to dns error (1 second ago)")
+	b.Reads("#system-status", "due to dns error (1 second ago)")
 	s.sessions.closeAll()
-	b.reads("h1", "Log in")
+	b.Reads("h1", "Log in")
 
-	b.isQuiet()
+	b.IsQuiet()
 }
 
 // TestToolsInChromium uses the pages beside the article's, and reads the main
@@ -261,51 +138,48 @@ func TestInChromium(t *testing.T) {
 func TestToolsInChromium(t *testing.T) {
 	s := busySite(t)
 	b := newChromium(s)
-	b.do(chromedp.Navigate(s.url))
-	b.typ("name", "admin")
-	b.typ("password", password)
-	b.press("button.primary")
-	b.press(`a[href="/status/diagnosis"]`)
-	b.press("#diagnose")
-	b.reads("#verdict", "Failed: 1 · warnings: 1 · good: 2")
-	b.picture("diagnosis-made")
-	b.do(chromedp.Click(chromedp.CSS("summary")))
-	b.reads("details .findings", "3 members")
-	b.press(`a[href="/configuration/directory"]`)
-	b.typ("address", "ldap.example.com")
-	b.typ("basedn", "people")
-	b.typ("user", "$uid$")
-	b.press("#submit")
-	b.reads("[role=alert]", "it is written like dc=example,dc=com")
-	b.picture("directory-refused")
-	b.typ("basedn", "ou=people,dc=example,dc=com")
-	b.press("#submit")
-	b.reads("[role=status]", "saved")
+	b.LogIn("admin", password)
+	b.Page("/status/diagnosis")
+	b.Press("#diagnose")
+	b.Reads("#verdict", "Failed: 1 · warnings: 1 · good: 2")
+	b.Picture("diagnosis-made")
+	b.Do(chromedp.Click(chromedp.CSS("summary")))
+	b.Reads("details .findings", "3 members")
+	b.Page("/configuration/directory")
+	b.Type("address", "ldap.example.com")
+	b.Type("basedn", "people")
+	b.Type("user", "$uid$")
+	b.Press("#submit")
+	b.Reads("[role=alert]", "it is written like dc=example,dc=com")
+	b.Picture("directory-refused")
+	b.Type("basedn", "ou=people,dc=example,dc=com")
+	b.Press("#submit")
+	b.Reads("[role=status]", "saved")
 	s.bridge.directory = callbridgeapi.Directory{Configured: true, Server: "ldap.example.com:389", TLS: "starttls", Offered: true, Users: 212, Synced: start}
-	b.press("#test")
-	b.reads("#steps", "compare the secret")
-	b.picture("directory-tested")
-	b.press("#sync")
-	b.reads("[role=status]", "The users are listed.")
-	b.press(`a[href="/logs/tracing"]`)
-	b.press(`button[value="10"]`)
-	b.reads("#tracing", "on until 2026-11-22 20:10:00")
-	b.picture("tracing-on")
+	b.Press("#test")
+	b.Reads("#steps", "compare the secret")
+	b.Picture("directory-tested")
+	b.Press("#sync")
+	b.Reads("[role=status]", "The users are listed.")
+	b.Page("/logs/tracing")
+	b.Press(`button[value="10"]`)
+	b.Reads("#tracing", "on until 2026-11-22 20:10:00")
+	b.Picture("tracing-on")
 
-	b.press("button[lang=de]")
-	b.reads("h1", "Ablaufverfolgung")
-	b.scheme("dark")
+	b.Press("button[lang=de]")
+	b.Reads("h1", "Ablaufverfolgung")
+	b.Scheme("dark")
 	for _, p := range []struct{ path, name string }{
 		{"/status/general", "status-general"}, {"/status/cluster", "status-cluster"}, {"/status/diagnosis", "diagnosis"},
 		{"/configuration/general", "configuration-general"}, {"/configuration/directory", "directory"}, {"/logs/tracing", "tracing"},
 	} {
-		b.press(`a[href="` + p.path + `"]`)
-		b.picture("de-" + p.name + "-dark")
+		b.Page(p.path)
+		b.Picture("de-" + p.name + "-dark")
 	}
-	b.press(`a[href="/status/diagnosis"]`)
-	b.press("#diagnose")
-	b.picture("de-diagnosis-made-dark")
-	b.press("button[lang=en]")
-	b.reads("h1", "Diagnosis")
-	b.isQuiet()
+	b.Page("/status/diagnosis")
+	b.Press("#diagnose")
+	b.Picture("de-diagnosis-made-dark")
+	b.Press("button[lang=en]")
+	b.Reads("h1", "Diagnosis")
+	b.IsQuiet()
 }

@@ -72,7 +72,7 @@ func (f directoryForm) settings() (config.Directory, error) {
 	}
 	n, err := strconv.ParseUint(f.Port, 10, 16)
 	if err != nil || n == 0 {
-		return c, problem.New(problem.DirectorySetting, "field", "Port", "value", f.Port, "reason", "ports are 1 to 65535, as a rule 389 or 636")
+		return c, problem.New(problem.DirectorySetting, "field", "Port", "value", short(f.Port), "reason", "ports are 1 to 65535, as a rule 389 or 636", "command", "callbridge directory port")
 	}
 	c.Port = int(n)
 	return c, nil

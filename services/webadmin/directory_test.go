@@ -78,7 +78,7 @@ func TestDirectory(t *testing.T) {
 		{"TLS by the port", full, form("tls", "", "password", "geheim", "confirm", "geheim"), with(func(c *config.Directory) { c.TLS = "" }), "", "", nil},
 		{"LDAPS by the port", full, form("tls", "", "port", "636", "password", "geheim", "confirm", "geheim"), with(func(c *config.Directory) { c.TLS, c.Port = "", 636 }), "", "", []string{"callbridge directory port 636", "callbridge directory tls ldaps"}},
 		{"a URL", full, form("address", "ldap://x", "password", "x", "confirm", "x"), full, "'ldap://x' cannot be the directory's Address", "address", nil},
-		{"no port", full, form("port", "ldap"), full, "'ldap' cannot be the directory's Port: ports are 1 to 65535", "port", nil},
+		{"no port", full, form("port", "ldap"), full, "'ldap' cannot be the directory's Port: ports are 1 to 65535, as a rule 389 or 636; correct it with 'callbridge directory port'", "port", nil},
 		{"no way of TLS", full, form("tls", "ssl", "password", "x", "confirm", "x"), full, "'ssl' cannot be the directory's TLS", "tls", nil},
 		{"no such file", full, form("trust", "gone.crt", "password", "x", "confirm", "x"), full, "gone.crt", "trust", nil},
 		{"no DN", full, form("basedn", "people"), full, "'people' cannot be the directory's Base distinguished name", "basedn", nil},
@@ -194,7 +194,7 @@ func TestDirectoryShared(t *testing.T) {
 	if got.location() != directoryPath+"?done=saved" {
 		t.Fatalf("leads to %q:\n%s", got.location(), got.text())
 	}
-	want := `{"settings":{"address":"ldap.example.com","trust":"web.crt","username":"cn=a","password":"geheim","base_dn":"dc=example"},"host":"cb1","set":"2026-11-22T20:00:00Z"}`
+	want := `{"settings":{"address":"ldap.example.com","trust":"web.crt","username":"cn=a","password":"geheim","base_dn":"dc=example"},"host":"cb1","set":"2026-11-22T20:00:00Z","change":1}`
 	if diff := cmp.Diff(want, string(s.database.settings[0].Value)); diff != "" {
 		t.Errorf("record (-want +got):\n%s", diff)
 	}

@@ -26,7 +26,9 @@ type door struct {
 	conf        config.Webadmin
 	certificate atomic.Pointer[tls.Certificate]
 	server      *http.Server
-	serving     sync.WaitGroup
+	// redirect is nil where HTTP is not served.
+	redirect *http.Server
+	serving  sync.WaitGroup
 }
 
 const (
@@ -81,17 +83,39 @@ func (s *Server) openDoor(ctx context.Context, conf config.Webadmin, certificate
 		// write a line.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-	for _, l := range listeners {
+	var plain []net.Listener
+	if conf.Redirect {
+		if plain, err = s.deps.Listen(ctx, []string{conf.Listen}, RedirectPort); err != nil {
+			closeAll(listeners)
+			if errors.Is(err, fs.ErrPermission) {
+				return problem.New(problem.PortDenied, "interface", conf.Listen, "port", strconv.Itoa(RedirectPort))
+			}
+			return err
+		}
+		d.redirect = newRedirect(port, s.log)
+	}
+	serve := func(l net.Listener, by func(net.Listener) error) {
 		d.serving.Go(func() {
-			err := d.server.ServeTLS(netutil.LimitListener(l, maxConns), "", "")
-			if !errors.Is(err, http.ErrServerClosed) {
+			if err := by(netutil.LimitListener(l, maxConns)); !errors.Is(err, http.ErrServerClosed) {
 				s.log.Error("listener ended", "err", err)
 			}
 		})
 	}
+	for _, l := range listeners {
+		serve(l, func(l net.Listener) error { return d.server.ServeTLS(l, "", "") })
+	}
+	for _, l := range plain {
+		serve(l, d.redirect.Serve)
+	}
 	s.door = d
 	s.log.Info("listening", "interface", conf.Listen, "port", strconv.Itoa(port), "addresses", addresses(listeners))
 	return nil
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		l.Close()
+	}
 }
 
 func addresses(listeners []net.Listener) string {
@@ -114,6 +138,10 @@ func (s *Server) closeDoor() {
 	s.door = nil
 	ctx, cancel := context.WithTimeout(context.Background(), closeWait)
 	defer cancel()
+	if d.redirect != nil {
+		// Nothing of it is worth waiting for.
+		d.redirect.Close()
+	}
 	if d.server.Shutdown(ctx) != nil {
 		d.server.Close()
 	}

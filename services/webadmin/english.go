@@ -1,6 +1,10 @@
 package webadmin
 
-import "golang.org/x/text/language"
+import (
+	"golang.org/x/text/language"
+
+	"parley/services/diagnosis"
+)
 
 // english is the original's wording, to the letter, where it has one.
 var english = words{language.English, "English", map[string]string{
@@ -8,6 +12,7 @@ var english = words{language.English, "English", map[string]string{
 	"language": "Language",
 	"skip":     "Skip to the content",
 	"utc":      "All dates and times are in UTC.",
+	"silent":   "No answer since %s UTC; what is shown here is from then.",
 	"none":     "none",
 	"yes":      "yes",
 	"no":       "no",
@@ -45,6 +50,7 @@ var english = words{language.English, "English", map[string]string{
 	"message.back":  "Back to Status",
 
 	"done.saved":         "The configuration is saved and in use.",
+	"done.kept":          "The configuration is saved.",
 	"done.password":      "The password is changed.",
 	"done.user-added":    "The user is added.",
 	"done.user-deleted":  "The user is deleted.",
@@ -100,7 +106,8 @@ var english = words{language.English, "English", map[string]string{
 	"cluster.accounts":          "Chat accounts",
 	"cluster.pending":           "Messages waiting",
 	"cluster.trouble":           "Trouble",
-	"cluster.stands.good":       "The cluster stands the failure of %d more.",
+	"cluster.stands.good":       "The cluster stands the failure of one more node.",
+	"cluster.stands.better":     "The cluster stands the failure of %d more nodes.",
 	"cluster.stands.brittle":    "The cluster stands no more failure; the next one stops it. See 'xmpp cluster status' on the console.",
 	"cluster.stands.leaderless": "There is no leader at the moment; the nodes elect one, which takes a second or so.",
 	"cluster.stands.down":       "The cluster is down: this node cannot reach most of the others. See 'xmpp cluster status' on the console.",
@@ -162,21 +169,27 @@ var english = words{language.English, "English", map[string]string{
 	"general.step.failed":  "FAILED",
 	"general.step.nothing": "There was nothing to test: fill in the form first.",
 
-	"users.title":         "XMPP users",
-	"users.none":          "There are no users.",
-	"users.name":          "Username",
-	"users.sessions":      "Connected",
-	"users.pending":       "Waiting",
-	"users.actions":       "Actions",
-	"users.add":           "Add a user",
-	"users.add.submit":    "Add",
-	"users.password":      "Password",
-	"users.again":         "Password again",
-	"users.set":           "Set password",
-	"users.set.title":     "New password of %s",
-	"users.delete":        "Delete",
-	"users.delete.title":  "Delete %s?",
-	"users.delete.effect": "This deletes the account with its roster and the messages that wait for it, and ends its sessions.",
+	"users.title":            "XMPP users",
+	"users.none":             "There are no users.",
+	"users.name":             "Username",
+	"users.kept":             "Password",
+	"users.kept.here":        "here",
+	"users.kept.directory":   "directory",
+	"users.left":             "no longer in the directory, cannot log in",
+	"users.sessions":         "Connected",
+	"users.pending":          "Waiting",
+	"users.actions":          "Actions",
+	"users.add":              "Add a user",
+	"users.add.submit":       "Add",
+	"users.password":         "Password",
+	"users.again":            "Password again",
+	"users.set":              "Set password",
+	"users.set.title":        "New password of %s",
+	"users.delete":           "Delete",
+	"users.delete.title":     "Delete %s?",
+	"users.delete.directory": "The directory has this user still: the next log-in or list makes a new account.",
+	"users.set.directory":    "The directory has this password. One that is set here takes its place, and the directory is not asked for this user any more.",
+	"users.delete.effect":    "This deletes the account with its roster and the messages that wait for it, and ends its sessions.",
 
 	"certificates.title":   "Certificates",
 	"certificates.none":    "There are no keys and certificates. Put them here by SFTP, or make them with 'pki csr' on the console.",
@@ -203,8 +216,11 @@ var english = words{language.English, "English", map[string]string{
 	"events.download": "Download",
 	"events.clear":    "Clear",
 
+	"events.clear.title":  "Clear the event log?",
+	"events.clear.effect": "This deletes all events of this node, whichever the filter shows, and with them the time line of leader changes. Download them first if they are still needed.",
+
 	"diagnosis.title":   "Diagnosis",
-	"diagnosis.about":   "Checks what is set, files, names in the DNS, ports, members, Call Bridges and their secrets, and the disk, on this node and from each other member of its cluster. It changes nothing.",
+	"diagnosis.about":   "Checks what is set, files, names in the DNS, ports, members, Call Bridges and their secrets, the LDAP server, and the disk, on this node and from each other member of its cluster. It changes nothing.",
 	"diagnosis.run":     "Check everything",
 	"diagnosis.time":    "This takes up to 10 seconds.",
 	"diagnosis.verdict": "Failed: %d · warnings: %d · good: %d",
@@ -230,6 +246,7 @@ var english = words{language.English, "English", map[string]string{
 	"tracing.where":     "Follow it with 'syslog follow' on the console, or get the file log by SFTP. Its lines end in traced= and the subsystem.",
 
 	"directory.title":            "Active Directory",
+	"directory.unsure":           "by what the database had when it last had a primary",
 	"directory.shared":           "These settings are the database's and hold for all nodes that share it. They were set on %s at %s. The file of trusted certificates must be on each of them.",
 	"directory.server":           "Active Directory server settings",
 	"directory.address":          "Address",
@@ -270,4 +287,4 @@ var english = words{language.English, "English", map[string]string{
 	"directory.sync":             "Sync now",
 	"directory.about":            "By the saved settings: Test walks through DNS, TCP, TLS, log-in and a search; Sync now lists the users.",
 	"directory.steps":            "Test of the LDAP server",
-}}
+}, nil, diagnosis.English}

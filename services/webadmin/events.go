@@ -21,6 +21,8 @@ type eventsView struct {
 	Limits []int
 	// Query is the filter for links.
 	Query string
+	// Clear asks whether the log is to be cleared, in place of all else.
+	Clear bool
 }
 
 type levelChoice struct {
@@ -31,6 +33,10 @@ type levelChoice struct {
 const maxEvents = 1000
 
 func (s *Server) eventsPage(w http.ResponseWriter, r *http.Request, v *visitor) error {
+	if r.FormValue("do") == "clear" {
+		s.show(w, r, http.StatusOK, v, "events", eventsView{Clear: true})
+		return nil
+	}
 	q := eventQuery(r)
 	data := eventsView{Text: q.Text, Limit: q.Limit, Limits: []int{100, 500, maxEvents}, Query: r.URL.RawQuery}
 	for _, l := range []eventlogapi.Level{eventlogapi.Info, eventlogapi.Warning, eventlogapi.Error} {
@@ -58,17 +64,15 @@ func eventQuery(r *http.Request) eventlogapi.Query {
 	return q
 }
 
-// events are the newest that a filter lets through, in their order.
+// events are those that a filter lets through, the newest first.
 func (s *Server) events(r *http.Request, q eventlogapi.Query) ([]eventlogapi.Event, error) {
 	ctx, cancel := brief(r)
 	defer cancel()
-	es, err := s.deps.Events.Events(ctx, q)
-	slices.Reverse(es)
-	return es, err
+	return s.deps.Events.Events(ctx, q)
 }
 
 // downloadEvents is the log as text, a line an event, with tabs between date,
-// time, level and message.
+// time, level and message, in their order as logs in files are.
 func (s *Server) downloadEvents(w http.ResponseWriter, r *http.Request, _ *visitor) error {
 	q := eventQuery(r)
 	q.Limit = maxEvents
@@ -78,7 +82,7 @@ func (s *Server) downloadEvents(w http.ResponseWriter, r *http.Request, _ *visit
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Content-Disposition", fmt.Sprintf(`attachment; filename="eventlog-%s-%s.txt"`, s.host(), s.deps.Now().UTC().Format("20060102-150405")))
-	for _, e := range es {
+	for _, e := range slices.Backward(es) {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", e.Time.UTC().Format("2006-01-02\t15:04:05.000"), e.Level, journal.Clean(e.Message))
 	}
 	return nil

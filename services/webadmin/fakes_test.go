@@ -16,6 +16,7 @@ import (
 	"parley/services/config"
 	"parley/services/database/databaseapi"
 	"parley/services/eventlog/eventlogapi"
+	"parley/services/network/networkapi"
 	"parley/services/problem"
 	"parley/services/xmpp/xmppapi"
 )
@@ -47,6 +48,9 @@ type fakeXMPP struct {
 	cluster xmppapi.Cluster
 	bridges []xmppapi.CallBridge
 	users   map[string]string
+	// directory are the users whose passwords the directory has; left are not in
+	// it any more.
+	directory, left []string
 }
 
 func (f *fakeXMPP) Status(context.Context) (xmppapi.Status, error) {
@@ -75,6 +79,16 @@ func (f *fakeXMPP) AddCallBridge(_ context.Context, name, secret string) (xmppap
 	return b, answer(f.gone, "xmpp")
 }
 
+func (f *fakeXMPP) DescribeCallBridge(_ context.Context, name string, d xmppapi.Description) error {
+	for i := range f.bridges {
+		if f.bridges[i].Name == name {
+			f.bridges[i].Description = d
+			return nil
+		}
+	}
+	return problem.New(problem.BridgeUnknown, "name", name)
+}
+
 func (f *fakeXMPP) DelCallBridge(_ context.Context, name string) error {
 	f.bridges = slices.DeleteFunc(f.bridges, func(b xmppapi.CallBridge) bool { return b.Name == name })
 	return answer(f.gone, "xmpp")
@@ -83,7 +97,7 @@ func (f *fakeXMPP) DelCallBridge(_ context.Context, name string) error {
 func (f *fakeXMPP) Users(context.Context) ([]xmppapi.User, error) {
 	var all []xmppapi.User
 	for name := range f.users {
-		all = append(all, xmppapi.User{Name: name, Sessions: []string{"phone"}, Pending: 3})
+		all = append(all, xmppapi.User{Name: name, Sessions: []string{"phone"}, Pending: 3, Directory: slices.Contains(f.directory, name), Left: slices.Contains(f.left, name)})
 	}
 	return all, answer(f.gone, "xmpp")
 }
@@ -227,6 +241,12 @@ func (f *fakeDatabase) Swap(_ context.Context, table string, old json.RawMessage
 	}
 	f.settings = []databaseapi.Record{r}
 	return answer(f.gone, "database")
+}
+
+type fakeNetwork struct{ gone bool }
+
+func (f *fakeNetwork) Interfaces(context.Context) ([]networkapi.Interface, error) {
+	return nil, answer(f.gone, "network")
 }
 
 // fakeAudit keeps the lines, or takes none.

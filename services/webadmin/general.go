@@ -21,7 +21,8 @@ type generalView struct {
 	Wrong string
 	// Off is what to do where the form is filled in and nothing connects.
 	Off string
-	// Now is the row of Status > General, with its hint.
+	// Now is the row of Status > General, "" where it is not known, with its
+	// hint.
 	Now, NowHint string
 	// Tested says that Steps are of a test that was just made.
 	Tested bool
@@ -53,7 +54,7 @@ func (s *Server) general(r *http.Request) (generalView, error) {
 	st, err := s.deps.CallBridge.Status(ctx)
 	data.Now, data.NowHint = st.XMPPRow, st.Hint
 	if err != nil {
-		data.Now, data.NowHint = s.words(r).text("status.unknown"), s.explain(err)
+		data.Now, data.NowHint = "", s.explain(err)
 	}
 	return data, nil
 }
@@ -95,21 +96,22 @@ func (s *Server) setGeneral(w http.ResponseWriter, r *http.Request, v *visitor) 
 	defer cancel()
 	label := func(field string) string { return s.words(r).text("general." + field) }
 	err := s.setLink(ctx, v.who(), label, func(l *config.BridgeLink) {
-		// Fields left empty leave the secret as it is; a form that is empty
-		// altogether clears it too.
 		link.Secret = l.Secret
-		switch {
-		case secret != "":
-			link.Secret = config.Secret(secret)
-		case link.Name == "" && link.Domain == "" && link.Server == "":
-			link.Secret = ""
-		}
-		*l = link
+		*l = withSecret(link, config.Secret(secret))
 	})
 	if err != nil {
 		return again(err)
 	}
-	http.Redirect(w, r, "/configuration/general?done=saved", http.StatusSeeOther)
+	d, err := s.deps.Config.Load()
+	if err != nil {
+		return err
+	}
+	// What is disabled is not in use.
+	done := "saved"
+	if !d.CallBridge.Enabled {
+		done = "kept"
+	}
+	http.Redirect(w, r, "/configuration/general?done="+done, http.StatusSeeOther)
 	return nil
 }
 

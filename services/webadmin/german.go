@@ -1,6 +1,10 @@
 package webadmin
 
-import "golang.org/x/text/language"
+import (
+	"golang.org/x/text/language"
+
+	"parley/services/diagnosis"
+)
 
 // german is the same as english. Names of commands, levels and states are as
 // they are typed and logged.
@@ -8,7 +12,8 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"product":  "Parley",
 	"language": "Sprache",
 	"skip":     "Zum Inhalt springen",
-	"utc":      "Alle Daten und Zeiten sind in UTC.",
+	"utc":      "Alle Zeitangaben sind in UTC.",
+	"silent":   "Keine Antwort seit %s UTC; was hier steht, ist von da.",
 	"none":     "keine",
 	"yes":      "ja",
 	"no":       "nein",
@@ -46,6 +51,7 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"message.back":  "Zurück zum Status",
 
 	"done.saved":         "Die Konfiguration ist gespeichert und in Gebrauch.",
+	"done.kept":          "Die Konfiguration ist gespeichert.",
 	"done.password":      "Das Kennwort ist geändert.",
 	"done.user-added":    "Der Benutzer ist angelegt.",
 	"done.user-deleted":  "Der Benutzer ist gelöscht.",
@@ -101,10 +107,11 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"cluster.accounts":          "Chat-Konten",
 	"cluster.pending":           "Wartende Nachrichten",
 	"cluster.trouble":           "Problem",
-	"cluster.stands.good":       "Der Cluster übersteht noch %d weitere Ausfälle.",
+	"cluster.stands.good":       "Der Cluster übersteht noch den Ausfall eines weiteren Knotens.",
+	"cluster.stands.better":     "Der Cluster übersteht noch den Ausfall von %d weiteren Knoten.",
 	"cluster.stands.brittle":    "Der Cluster übersteht keinen weiteren Ausfall; der nächste hält ihn an. Siehe 'xmpp cluster status' auf der Konsole.",
 	"cluster.stands.leaderless": "Zurzeit führt kein Knoten; die Knoten wählen einen, was etwa eine Sekunde dauert.",
-	"cluster.stands.down":       "Der Cluster steht: Dieser Knoten erreicht die meisten anderen nicht. Siehe 'xmpp cluster status' auf der Konsole.",
+	"cluster.stands.down":       "Der Cluster steht still: Dieser Knoten erreicht die meisten anderen nicht. Siehe 'xmpp cluster status' auf der Konsole.",
 	"cluster.picture":           "Die Knoten des Clusters und die Verbindungen dieses Knotens zu ihnen",
 	"cluster.nodes":             "Knoten",
 	"cluster.node":              "Knoten",
@@ -133,7 +140,7 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"cluster.bridges":           "Call Bridges",
 	"cluster.bridge":            "Call Bridge",
 	"cluster.connected":         "Verbunden",
-	"cluster.bridges.none":      "Keine Call Bridge ist registriert. Registrieren Sie eine mit 'xmpp callbridge add <name>' auf der Konsole.",
+	"cluster.bridges.none":      "Keine Call Bridge ist registriert. Das geschieht mit 'xmpp callbridge add <name>' auf der Konsole.",
 
 	"general.title":        "Allgemeine Konfiguration",
 	"general.xmpp":         "Einstellungen des XMPP-Servers",
@@ -161,28 +168,34 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"general.step.took":    "Dauer",
 	"general.step.ok":      "OK",
 	"general.step.failed":  "FEHLER",
-	"general.step.nothing": "Es gab nichts zu testen: Füllen Sie zuerst das Formular aus.",
+	"general.step.nothing": "Es gab nichts zu testen: zuerst das Formular ausfüllen.",
 
-	"users.title":         "XMPP-Benutzer",
-	"users.none":          "Es gibt keine Benutzer.",
-	"users.name":          "Benutzername",
-	"users.sessions":      "Verbunden",
-	"users.pending":       "Wartend",
-	"users.actions":       "Aktionen",
-	"users.add":           "Benutzer anlegen",
-	"users.add.submit":    "Anlegen",
-	"users.password":      "Kennwort",
-	"users.again":         "Kennwort noch einmal",
-	"users.set":           "Kennwort setzen",
-	"users.set.title":     "Neues Kennwort für %s",
-	"users.delete":        "Löschen",
-	"users.delete.title":  "%s löschen?",
-	"users.delete.effect": "Dies löscht das Konto mit seiner Kontaktliste und den Nachrichten, die auf es warten, und beendet seine Sitzungen.",
+	"users.title":            "XMPP-Benutzer",
+	"users.none":             "Es gibt keine Benutzer.",
+	"users.name":             "Benutzername",
+	"users.kept":             "Kennwort",
+	"users.kept.here":        "hier",
+	"users.kept.directory":   "Verzeichnis",
+	"users.left":             "nicht mehr im Verzeichnis, keine Anmeldung",
+	"users.sessions":         "Verbunden",
+	"users.pending":          "Wartend",
+	"users.actions":          "Aktionen",
+	"users.add":              "Benutzer anlegen",
+	"users.add.submit":       "Anlegen",
+	"users.password":         "Kennwort",
+	"users.again":            "Kennwort noch einmal",
+	"users.set":              "Kennwort setzen",
+	"users.set.title":        "Neues Kennwort für %s",
+	"users.delete":           "Löschen",
+	"users.delete.title":     "%s löschen?",
+	"users.delete.directory": "Das Verzeichnis hat diesen Benutzer weiterhin: die nächste Anmeldung oder Liste legt ein neues Konto an.",
+	"users.set.directory":    "Das Verzeichnis hat dieses Kennwort. Eines, das hier gesetzt wird, tritt an seine Stelle, und das Verzeichnis wird für diesen Benutzer nicht mehr gefragt.",
+	"users.delete.effect":    "Dies löscht das Konto mit seiner Kontaktliste und den Nachrichten, die auf es warten, und beendet seine Sitzungen.",
 
 	"certificates.title":   "Zertifikate",
-	"certificates.none":    "Es gibt keine Schlüssel und Zertifikate. Legen Sie sie per SFTP hier ab, oder erzeugen Sie sie mit 'pki csr' auf der Konsole.",
+	"certificates.none":    "Es gibt keine Schlüssel und Zertifikate. Sie kommen per SFTP hierher oder werden mit 'pki csr' auf der Konsole erzeugt.",
 	"certificates.file":    "Datei",
-	"certificates.kind":    "Enthält",
+	"certificates.kind":    "Inhalt",
 	"certificates.use":     "Verwendet von",
 	"certificates.expires": "Läuft ab",
 	"certificates.expired": "abgelaufen",
@@ -204,8 +217,11 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"events.download": "Herunterladen",
 	"events.clear":    "Leeren",
 
+	"events.clear.title":  "Das Ereignisprotokoll leeren?",
+	"events.clear.effect": "Dies löscht alle Ereignisse dieses Knotens, gleich welche der Filter zeigt, und damit auch die Wechsel der Führung auf der Seite Cluster. Werden sie noch gebraucht, sie vorher herunterladen.",
+
 	"diagnosis.title":   "Diagnose",
-	"diagnosis.about":   "Prüft Einstellungen, Dateien, Namen im DNS, Ports, Mitglieder, Call Bridges und ihre Geheimnisse und die Platte, auf diesem Knoten und von jedem anderen Mitglied seines Clusters aus. Nichts wird verändert.",
+	"diagnosis.about":   "Prüft Einstellungen, Dateien, Namen im DNS, Ports, Mitglieder, Call Bridges und ihre Geheimnisse, den LDAP-Server und die Platte, auf diesem Knoten und von jedem anderen Mitglied seines Clusters aus. Nichts wird verändert.",
 	"diagnosis.run":     "Alles prüfen",
 	"diagnosis.time":    "Das dauert bis zu 10 Sekunden.",
 	"diagnosis.verdict": "Fehlgeschlagen: %d · Warnungen: %d · gut: %d",
@@ -228,10 +244,11 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"tracing.10":        "10 Minuten",
 	"tracing.30":        "30 Minuten",
 	"tracing.1440":      "24 Stunden",
-	"tracing.where":     "Folgen Sie ihr mit 'syslog follow' auf der Konsole, oder holen Sie die Datei log per SFTP. Ihre Zeilen enden mit traced= und dem Teilsystem.",
+	"tracing.where":     "Zu lesen ist sie mit 'syslog follow' auf der Konsole oder in der Datei log, die SFTP holt. Ihre Zeilen enden mit traced= und dem Teilsystem.",
 
 	"directory.title":            "Active Directory",
-	"directory.shared":           "Diese Einstellungen stehen in der Datenbank und gelten für alle Knoten, die sie gemeinsam haben. Gesetzt auf %s um %s. Die Datei mit den vertrauten Zertifikaten braucht jeder Knoten selbst.",
+	"directory.unsure":           "nach dem Stand, als die Datenbank zuletzt einen Primary hatte",
+	"directory.shared":           "Diese Einstellungen stehen in der Datenbank und gelten für alle Knoten, die sie gemeinsam haben. Gesetzt auf %s am %s. Die Datei mit den vertrauten Zertifikaten braucht jeder Knoten selbst.",
 	"directory.server":           "Einstellungen des Active-Directory-Servers",
 	"directory.address":          "Adresse",
 	"directory.address.hint":     "Hostname oder Adresse des LDAP-Servers; leer ist keiner.",
@@ -266,9 +283,9 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"directory.offered":          "XMPP darf ihn nach Kennwörtern fragen",
 	"directory.users":            "Benutzer",
 	"directory.unsynced":         "noch nicht aufgelistet",
-	"directory.synced":           "%d, aufgelistet um %s",
+	"directory.synced":           "%d, aufgelistet am %s",
 	"directory.test":             "Testen",
 	"directory.sync":             "Jetzt abgleichen",
 	"directory.about":            "Mit den gespeicherten Einstellungen: Testen geht DNS, TCP, TLS, Anmeldung und eine Suche durch; Jetzt abgleichen listet die Benutzer auf.",
 	"directory.steps":            "Test des LDAP-Servers",
-}}
+}, said, diagnosis.German}

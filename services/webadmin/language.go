@@ -2,20 +2,57 @@ package webadmin
 
 import (
 	"fmt"
+	"html/template"
 	"net/http"
 	"strings"
 	"time"
 
 	"golang.org/x/text/language"
+
+	"parley/services/diagnosis"
+	"parley/services/phrase"
 )
 
 // words are the texts of the pages in one language, by key. What services say
-// (status rows, events, problems) is theirs, English, and not here.
+// (status rows, faults, problems) is theirs, and English.
 type words struct {
 	tag language.Tag
 	// name is the language's own.
 	name  string
 	texts map[string]string
+	// book has what services say, nil in English.
+	book *phrase.Book
+	// mend is how what to do about a finding is put together.
+	mend diagnosis.Grammar
+}
+
+// say is what a service says, in this language, marked as English where it is
+// not known.
+func (w words) say(text string) template.HTML {
+	said, ok := w.translate(text)
+	escaped := template.HTMLEscapeString(said)
+	if !ok {
+		return template.HTML(`<span lang="en">` + escaped + `</span>`)
+	}
+	return template.HTML(escaped)
+}
+
+// translate is what a service says, and whether it is in this language: names
+// are, in any.
+func (w words) translate(text string) (said string, ok bool) {
+	if w.book == nil {
+		return text, true
+	}
+	said, ok = w.book.Say(text)
+	return said, ok || !strings.Contains(strings.ReplaceAll(text, ", ", ""), " ")
+}
+
+// fix is what mends a finding.
+func (w words) fix(f diagnosis.Finding) string {
+	return f.FixIn(w.mend, func(advice string) string {
+		said, _ := w.translate(advice)
+		return said
+	})
 }
 
 // text is the text of a key, with args put in as fmt does.

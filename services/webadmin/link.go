@@ -61,6 +61,18 @@ func checkLink(l config.BridgeLink, label func(field string) string) error {
 // complete says that all is there that a connection needs.
 func complete(l config.BridgeLink) bool { return l.Name != "" && l.Domain != "" && l.Secret != "" }
 
+// withSecret is l with a secret. An empty one leaves the one that there is: who
+// does not know it cannot repeat it. It goes with all else.
+func withSecret(l config.BridgeLink, secret config.Secret) config.BridgeLink {
+	switch {
+	case secret != "":
+		l.Secret = secret
+	case l.Name == "" && l.Domain == "" && l.Server == "":
+		l.Secret = ""
+	}
+	return l
+}
+
 // setLink changes what the Call Bridge connects by. The first time that it is
 // complete enables the Call Bridge: who fills in the form wants it to connect,
 // and whoever has disabled it since is not overruled.

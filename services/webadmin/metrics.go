@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"parley/services/callbridge/callbridgeapi"
+	"parley/services/database/databaseapi"
 )
 
 // metrics answers Prometheus, which logs in as other programs do.
@@ -41,6 +42,9 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	g.xmpp(out)
 	g.cluster(out)
 	g.bridge(out)
+	g.directory(out)
+	g.database(out)
+	g.network(out)
 	g.faults(out)
 }
 
@@ -123,6 +127,46 @@ func (g *gauges) bridge(out chan<- prometheus.Metric) {
 		return
 	}
 	gauge(out, "callbridge_connected", "Whether this node's Call Bridge is connected.", number(st.State == callbridgeapi.Connected))
+}
+
+// directory is the LDAP server as this node's Call Bridge knows it.
+func (g *gauges) directory(out chan<- prometheus.Metric) {
+	d, err := g.s.deps.CallBridge.Directory(g.ctx)
+	if err != nil {
+		// callbridge has told that it does not answer.
+		return
+	}
+	gauge(out, "directory_configured", "Whether an LDAP server is set.", number(d.Configured))
+	if !d.Configured {
+		return
+	}
+	gauge(out, "directory_answers", "Whether the LDAP server could be asked when it was last.", number(d.Trouble == ""))
+	gauge(out, "directory_offered", "Whether XMPP may ask this Call Bridge for passwords.", number(d.Offered))
+	if !d.Synced.IsZero() {
+		gauge(out, "directory_users", "Users in the last list of the LDAP server.", float64(d.Users))
+		gauge(out, "directory_synced_seconds", "When the users were last listed, in seconds since 1970.", at(d.Synced))
+	}
+}
+
+func (g *gauges) database(out chan<- prometheus.Metric) {
+	d, err := g.s.deps.Database.Status(g.ctx)
+	if !up(out, "database", err) {
+		return
+	}
+	gauge(out, "database_clustered", "Whether this node shares the Call Bridges' database.", number(d.Mode != databaseapi.Alone))
+	gauge(out, "database_takes_changes", "Whether the database takes changes.", number(d.Trouble == ""))
+	for _, n := range d.Nodes {
+		gauge(out, "database_node_primary", "Whether changes of the database go to a node.", number(n.Primary), "node", n.Address)
+		gauge(out, "database_node_connected", "Whether a node's database can be reached.", number(n.Connected), "node", n.Address)
+		if n.Connected {
+			gauge(out, "database_node_behind", "Changes that a node's database has yet to take.", float64(n.Behind), "node", n.Address)
+		}
+	}
+}
+
+func (g *gauges) network(out chan<- prometheus.Metric) {
+	_, err := g.s.deps.Network.Interfaces(g.ctx)
+	up(out, "network", err)
 }
 
 func (g *gauges) faults(out chan<- prometheus.Metric) {

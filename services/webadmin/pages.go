@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/services/journal"
 	"parley/services/problem"
 )
 
@@ -50,8 +51,14 @@ func newPages(w words, now func() time.Time) *pages {
 		"date": func(t time.Time) string { return t.UTC().Format("2006-01-02") },
 		"time": func(t time.Time) string { return t.UTC().Format("15:04:05.000") },
 		"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
-		"for":  func(t time.Time) string { return w.duration(now().Sub(t)) },
-		"ms":   func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) },
+		"for": func(t time.Time) string {
+			// After "seit" German has another plural than by itself.
+			text, _ := w.translate(english.duration(now().Sub(t)))
+			return text
+		},
+		"say": w.say,
+		"fix": w.fix,
+		"ms":  func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) },
 	}
 	for _, f := range files {
 		if name := f.Name(); name != "layout.html" {
@@ -111,7 +118,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, status int, page 
 // so that a link cannot put words into a page.
 func done(r *http.Request) string {
 	switch d := r.URL.Query().Get("done"); d {
-	case "saved", "password", "user-added", "user-deleted", "user-password", "cleared", "uploaded", "synced":
+	case "saved", "password", "user-added", "user-deleted", "user-password", "cleared", "uploaded", "synced", "kept":
 		return "done." + d
 	}
 	return ""
@@ -131,22 +138,36 @@ func (s *Server) explain(err error) string {
 	return problem.Text(err)
 }
 
+// maxEcho bounds what is told back of what a request had.
+const maxEcho = 80
+
+// short is text as it is told back.
+func short(text string) string {
+	text = journal.Clean(text)
+	if len(text) <= maxEcho {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxEcho], "") + "…"
+}
+
 func statusOf(err error) int {
 	switch problem.CodeOf(err) {
 	case "", problem.Internal, problem.AuditFailed:
 		return http.StatusInternalServerError
 	case problem.NotReachable:
 		return http.StatusServiceUnavailable
+	case problem.FormLarge:
+		return http.StatusRequestEntityTooLarge
 	case problem.FormStale, problem.WebadminRole, problem.FileDenied:
 		return http.StatusForbidden
-	case problem.PageUnknown, problem.FileUnknown:
+	case problem.PageUnknown, problem.FileUnknown, problem.UserUnknown:
 		return http.StatusNotFound
 	}
 	return http.StatusBadRequest
 }
 
 func (s *Server) unknownPage(_ http.ResponseWriter, r *http.Request, _ *visitor) error {
-	return problem.New(problem.PageUnknown, "page", r.URL.Path)
+	return problem.New(problem.PageUnknown, "page", short(r.URL.Path))
 }
 
 // host is the node's name, which tells the windows of three nodes apart.

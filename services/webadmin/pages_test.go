@@ -113,7 +113,7 @@ func TestGeneral(t *testing.T) {
 			reloads := s.bridge.reloads
 			got := b.submit("/configuration/general", tt.fields...)
 			if tt.failure == "" {
-				if got.location() != "/configuration/general?done=saved" || s.bridge.reloads != reloads+1 {
+				if want := "/configuration/general?done=" + map[bool]string{true: "saved", false: "kept"}[tt.want.Enabled]; got.location() != want || s.bridge.reloads != reloads+1 {
 					t.Errorf("leads to %q with %d reloads:\n%s", got.location(), s.bridge.reloads-reloads, got.text())
 				}
 			} else {
@@ -151,6 +151,7 @@ func TestChangeSecret(t *testing.T) {
 		d.CallBridge.XMPP = config.BridgeLink{Name: "cb1", Domain: "tptac9.com", Secret: "kvgP1SRzWVabhiPVAb1"}
 	})
 	got := b.get("/configuration/general")
+	wantText(t, b.get("/configuration/general?done=kept"), http.StatusOK, "The configuration is saved. General configuration the Call Bridge is disabled")
 	wantText(t, got, http.StatusOK, "the Call Bridge is disabled and does not connect", "Unique Call Bridge name", "Domain", "Server address", "Shared secret set [change]", "Submit")
 	if strings.Contains(got.body, `name="secret"`) {
 		t.Errorf("there is a field for a secret before [change]:\n%s", got.body)
@@ -186,51 +187,6 @@ func TestBridgeTest(t *testing.T) {
 		"all DNS SRV OK _xmpp-component._tcp.tptac9.com: 1 record 12 ms", "cb1.tptac9.com authentication FAILED not-authorized compare 'xmpp callbridge list' 0 ms")
 }
 
-func TestUsers(t *testing.T) {
-	s := newSite(t)
-	b := s.loggedIn("app")
-	wantText(t, b.get("/configuration/users"), http.StatusOK, "XMPP users", "ada@tptac9.com phone 3 Set password Delete", "Add a user")
-	wantText(t, b.get("/configuration/users?do=delete&user=ada"), http.StatusOK, "Delete ada?", "messages that wait")
-	wantText(t, b.get("/configuration/users?do=password&user=ada"), http.StatusOK, "New password of ada")
-	tests := []struct {
-		name   string
-		fields []string
-		done   string
-		fail   string
-		users  map[string]string
-		audit  []string
-	}{
-		{"add", []string{"do", "add", "user", "Ben", "password", "pw", "again", "pw"}, "user-added", "", map[string]string{"ada": "x", "ben": "pw"}, []string{"app: xmpp user add ben: permission granted"}},
-		{"add again", []string{"do", "add", "user", "ben", "password", "pw2", "again", "pw2"}, "", "there is already a chat account ben", map[string]string{"ada": "x", "ben": "pw"}, []string{"app: xmpp user add ben: permission granted"}},
-		{"differ", []string{"do", "add", "user", "eve", "password", "pw2", "again", "pw3"}, "", "the two passwords are not the same", map[string]string{"ada": "x", "ben": "pw"}, nil},
-		{"bad name", []string{"do", "add", "user", "a@b", "password", "pw", "again", "pw"}, "", "a@b cannot be the name of a chat account", map[string]string{"ada": "x", "ben": "pw"}, nil},
-		{"no name", []string{"do", "add", "password", "pw", "again", "pw"}, "", "cannot be the name of a chat account", map[string]string{"ada": "x", "ben": "pw"}, nil},
-		{"password", []string{"do", "password", "user", "ben", "password", "new", "again", "new"}, "user-password", "", map[string]string{"ada": "x", "ben": "new"}, []string{"app: xmpp user passwd ben: permission granted"}},
-		{"delete", []string{"do", "delete", "user", "ben"}, "user-deleted", "", map[string]string{"ada": "x"}, []string{"app: xmpp user del ben: permission granted"}},
-		{"delete nobody", []string{"do", "delete", "user", "ben"}, "", "there is no chat account ben", map[string]string{"ada": "x"}, []string{"app: xmpp user del ben: permission granted"}},
-		{"something else", []string{"do", "promote", "user", "ada"}, "", "there is no page", map[string]string{"ada": "x"}, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got := b.submit("/configuration/users", tt.fields...)
-			if tt.fail != "" {
-				wantText(t, got, got.status, tt.fail)
-				if got.status < 400 {
-					t.Errorf("status %d; want a refusal", got.status)
-				}
-			} else if got.location() != "/configuration/users?done="+tt.done {
-				t.Errorf("leads to %q:\n%s", got.location(), got.text())
-			}
-			if diff := cmp.Diff(tt.users, s.xmpp.users); diff != "" {
-				t.Errorf("users (-want +got):\n%s", diff)
-			}
-			if diff := cmp.Diff(tt.audit, s.audit.take()); diff != "" {
-				t.Errorf("audit (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestCertificates(t *testing.T) {
 	s := newSite(t)
 	b := s.loggedIn("admin")
@@ -263,8 +219,8 @@ func TestEvents(t *testing.T) {
 		{ID: 4, Time: at, Level: eventlogapi.Warning, Message: "a tab\tand a\nline"},
 	}
 	b := s.loggedIn("admin")
-	wantText(t, b.get("/logs/events"), http.StatusOK, "Date Time Logging level Message", `2017-08-13 05:15:25.479 Info 335 log messages cleared by "admin"`,
-		"2017-08-13 05:16:17.804 Info No DNS A or AAAA records for _xmpp-component._tcp.tptac9.com", "XMPP connection dropped while session was live for reason 2 ask for the SRV record", "Warning")
+	wantText(t, b.get("/logs/events"), http.StatusOK, "Download Clear", "Date Time Logging level Message", "Warning", "XMPP connection dropped while session was live for reason 2 ask for the SRV record",
+		"2017-08-13 05:16:17.804 Info No DNS A or AAAA records for _xmpp-component._tcp.tptac9.com", `2017-08-13 05:15:25.479 Info 335 log messages cleared by "admin"`)
 	b.get("/logs/events?level=Warning&level=Quark&level=Error&text=+live+&limit=9999")
 	if diff := cmp.Diff(eventlogapi.Query{Limit: maxEvents, Levels: []eventlogapi.Level{"Warning", "Error"}, Text: "live"}, s.events.asked); diff != "" {
 		t.Errorf("query (-want +got):\n%s", diff)
@@ -277,6 +233,7 @@ func TestEvents(t *testing.T) {
 	if got.body != want || got.header.Get("Content-Disposition") != `attachment; filename="eventlog-cb1-20261122-200000.txt"` || got.header.Get("Content-Type") != "text/plain; charset=utf-8" {
 		t.Errorf("download %v =\n%s\nwant\n%s", got.header, got.body, want)
 	}
+	wantText(t, b.get("/logs/events?do=clear"), http.StatusOK, "Clear the event log? This deletes all events of this node", "Clear Cancel")
 	if got := b.submit("/logs/events/clear"); got.location() != "/logs/events?done=cleared" {
 		t.Errorf("clear leads to %q", got.location())
 	}
@@ -311,7 +268,7 @@ func TestCluster(t *testing.T) {
 		{Time: start.Add(-time.Hour), Message: eventlogapi.LeaderChange{Node: "10.106.81.31:5222", Before: "10.106.81.30:5222"}.Message()},
 		{Time: start.Add(-time.Minute), Message: eventlogapi.LeaderChange{Node: "10.106.81.30:5222", Before: "10.106.81.31:5222"}.Message()},
 	}
-	wantText(t, b.get("/status/cluster"), http.StatusOK, "Leader changes", "now Date Time Leads since then Led before",
+	wantText(t, b.get("/status/cluster"), http.StatusOK, "Leader changes", "now 10.106.81.30:5222 10.106.81.31:5222 Date Time Leads since then Led before",
 		"2026-11-22 19:59:00.000 10.106.81.30:5222 10.106.81.31:5222", "2026-11-22 19:00:00.000 10.106.81.31:5222 10.106.81.30:5222", "Call Bridges Call Bridge Connected")
 	s.events.gone = true
 	wantText(t, b.get("/status/cluster"), http.StatusOK, "10.106.81.30:5222 leader", "Leader changes", "eventlog", "cb1 yes")
@@ -323,7 +280,8 @@ func TestCluster(t *testing.T) {
 	}{
 		{"down", xmppapi.Cluster{Member: true, Margin: -1}, "The cluster is down"},
 		{"no leader", xmppapi.Cluster{Member: true, Margin: 1}, "There is no leader at the moment"},
-		{"good", xmppapi.Cluster{Member: true, Leader: true, Margin: 2}, "The cluster stands the failure of 2 more."},
+		{"good", xmppapi.Cluster{Member: true, Leader: true, Margin: 2}, "The cluster stands the failure of 2 more nodes."},
+		{"one", xmppapi.Cluster{Member: true, Leader: true, Margin: 1}, "The cluster stands the failure of one more node."},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s.xmpp.cluster = tt.cluster

@@ -81,7 +81,7 @@ func hasAPI(r account.Role) bool { return r == account.Admin || r == account.API
 func (s *Server) programOf(r *http.Request) (files.Who, error) {
 	name, password, ok := r.BasicAuth()
 	if !ok {
-		return files.Who{}, problem.New(problem.AccountDenied)
+		return files.Who{}, problem.New(problem.CredentialsMissing)
 	}
 	user, err := s.checkProgram(name, password, r.RemoteAddr)
 	return files.Who{Name: user.Name, Role: user.Role, Source: r.RemoteAddr}, err

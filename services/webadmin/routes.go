@@ -9,7 +9,10 @@ import (
 var content embed.FS
 
 // maxBody bounds a request: a bundle of certificates is far below.
-const maxBody = 2 << 20
+const (
+	maxBody     = 2 << 20
+	maxBodyText = "2 MiB"
+)
 
 // routes are all that there is. Whatever a browser sends that another site
 // made is refused, API and login too.

@@ -26,6 +26,8 @@ import (
 	"parley/services/diagnosis"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/files"
+	"parley/services/network/networkapi"
+	"parley/services/pki"
 	"parley/services/problem"
 	"parley/services/webadmin/webadminapi"
 	"parley/services/xmpp/xmppapi"
@@ -56,6 +58,7 @@ type Deps struct {
 	CallBridge callbridgeapi.API
 	Events     eventlogapi.API
 	Database   databaseapi.API
+	Network    Network
 	// Diagnose checks everything, on all nodes; see package diagnosis.
 	Diagnose func(ctx context.Context) []diagnosis.Finding
 
@@ -65,6 +68,11 @@ type Deps struct {
 	Log   *slog.Logger
 	// Now is time.Now outside tests.
 	Now func() time.Time
+}
+
+// Network is asked for /metrics whether it answers.
+type Network interface {
+	Interfaces(ctx context.Context) ([]networkapi.Interface, error)
 }
 
 // Server is Webadmin. Run it once; the methods of webadminapi.API may then be
@@ -164,11 +172,27 @@ func (s *Server) Status(context.Context) (webadminapi.Status, error) {
 	st := webadminapi.Status{Running: s.door != nil, Sessions: s.sessions.count()}
 	if s.door != nil {
 		st.Expires = s.door.certificate.Load().Leaf.NotAfter
+	} else {
+		st.Expires = s.configuredExpiry()
 	}
 	if s.trouble != nil {
 		st.Trouble = problem.Text(s.trouble)
 	}
 	return st, nil
+}
+
+// configuredExpiry is when the certificate that would be used ends; zero where
+// there is none or it cannot be, of which Trouble tells.
+func (s *Server) configuredExpiry() time.Time {
+	d, err := s.deps.Config.Load()
+	if err != nil || d.Webadmin.Key == "" {
+		return time.Time{}
+	}
+	c, err := pki.LoadChain(s.deps.Files, d.Webadmin.Key, d.Webadmin.Certificate, d.Webadmin.Bundle)
+	if err != nil {
+		return time.Time{}
+	}
+	return c.Leaf.NotAfter
 }
 
 // Reload implements webadminapi.API.
@@ -211,7 +235,7 @@ func (s *Server) reload(ctx context.Context) error {
 		return err
 	}
 	old := s.door
-	if old != nil && old.conf.Listen == d.Webadmin.Listen && portOf(old.conf) == portOf(d.Webadmin) {
+	if old != nil && old.conf.Listen == d.Webadmin.Listen && portOf(old.conf) == portOf(d.Webadmin) && old.conf.Redirect == d.Webadmin.Redirect {
 		old.certificate.Store(certificate)
 		return nil
 	}

@@ -50,15 +50,16 @@ func TestReload(t *testing.T) {
 	s := newClosedSite(t)
 	s.run()
 	st := s.await("the socket", func(webadminapi.Status) bool { return true })
-	if st.Running || len(s.address) != 0 {
-		t.Errorf("Status = %+v; want not running while disabled", st)
+	ends := start.AddDate(0, 0, 365)
+	if st.Running || len(s.address) != 0 || !st.Expires.Equal(ends) {
+		t.Errorf("Status = %+v; want not running while disabled, and the end of its certificate, %v", st, ends)
 	}
 	s.configure(func(d *config.Document) { d.Webadmin.Enabled = true })
 	check(t, s.control.Reload(t.Context()))
 	s.url = "https://" + <-s.address
 	st = s.await("running", func(st webadminapi.Status) bool { return st.Running })
-	if want := start.AddDate(0, 0, 365); !st.Expires.Equal(want) {
-		t.Errorf("Expires = %v; want %v", st.Expires, want)
+	if !st.Expires.Equal(ends) {
+		t.Errorf("Expires = %v; want %v", st.Expires, ends)
 	}
 	b := s.loggedIn("admin")
 	if st := s.await("status", func(webadminapi.Status) bool { return true }); st.Sessions != 1 {
@@ -95,6 +96,10 @@ func TestReload(t *testing.T) {
 	check(t, s.control.Reload(t.Context()))
 	if _, err := net.Dial("tcp", strings.TrimPrefix(s.url, "https://")); err == nil {
 		t.Error("the port is open after disable")
+	}
+	s.configure(func(d *config.Document) { d.Webadmin.Key, d.Webadmin.Certificate = "", "" })
+	if st := s.await("status", func(webadminapi.Status) bool { return true }); !st.Expires.IsZero() {
+		t.Errorf("Expires = %v without a certificate; want none", st.Expires)
 	}
 }
 
@@ -185,8 +190,12 @@ func TestHTTPSOnly(t *testing.T) {
 func TestLargeRequestIsRefused(t *testing.T) {
 	s := newSite(t)
 	b := s.loggedIn("admin")
-	if got := b.post("/configuration/general", "name", strings.Repeat("x", maxBody+1)); got.status < 400 {
-		t.Errorf("a body of over %d bytes = %d; want a refusal", maxBody, got.status)
+	large := strings.Repeat("x", maxBody+1)
+	wantText(t, b.post("/configuration/general", "name", large), http.StatusRequestEntityTooLarge, "more than 2 MiB were sent")
+	wantText(t, b.send("large.cer", large), http.StatusRequestEntityTooLarge, "more than 2 MiB were sent", "a key or certificate has 1 MiB at most")
+	got := s.program("api", password).do("PUT", apiPath+"system/configuration/xmpp", "name="+large)
+	if got.status != http.StatusBadRequest || !strings.Contains(got.body, "the body is larger than 2 MiB") {
+		t.Errorf("a large body to the API = %d %.200s; want it refused", got.status, got.body)
 	}
 }
 

@@ -44,6 +44,7 @@ type site struct {
 	bridge   *fakeBridge
 	events   *fakeEvents
 	database *fakeDatabase
+	network  *fakeNetwork
 	audit    *fakeAudit
 	// findings are what a diagnosis comes to.
 	findings []diagnosis.Finding
@@ -73,7 +74,7 @@ func newClosedSite(t *testing.T) *site {
 		init:   &fakeInit{status: initapi.Status{Version: "2.2.5", Booted: start.Add(-24*time.Minute - 26*time.Second)}},
 		xmpp:   &fakeXMPP{users: map[string]string{"ada": "x"}},
 		bridge: &fakeBridge{store: store, status: callbridgeapi.Status{XMPPRow: "connected to localhost (secure) for 1 minute, 2 seconds", AuthenticationRow: "no authentication components found"}},
-		events: &fakeEvents{traces: map[string]time.Time{}}, database: &fakeDatabase{status: databaseapi.Status{Mode: databaseapi.Alone}}, audit: &fakeAudit{}, address: make(chan string, 10),
+		events: &fakeEvents{traces: map[string]time.Time{}}, database: &fakeDatabase{status: databaseapi.Status{Mode: databaseapi.Alone}}, network: &fakeNetwork{}, audit: &fakeAudit{}, address: make(chan string, 10),
 	}
 	accounts := account.NewStore(paths.Accounts(), s.clock.Now)
 	root := files.NewStore(files.Config{Dir: paths.Files(), State: paths.State}, files.Deps{})
@@ -86,7 +87,7 @@ func newClosedSite(t *testing.T) *site {
 	check(t, os.WriteFile(paths.Accounts(), accountsFile(), 0o600))
 	s.Server = New(Config{Socket: paths.Socket("webadmin"), Group: -1}, Deps{
 		Config: store, Accounts: accounts, Files: root, Listen: s.listen,
-		Init: s.init, XMPP: s.xmpp, CallBridge: s.bridge, Events: s.events, Database: s.database,
+		Init: s.init, XMPP: s.xmpp, CallBridge: s.bridge, Events: s.events, Database: s.database, Network: s.network,
 		Diagnose: func(context.Context) []diagnosis.Finding { return s.findings },
 		Audit:    s.audit, Log: slog.New(slog.DiscardHandler), Now: s.clock.Now,
 	})
@@ -205,7 +206,7 @@ func (b *browser) do(method, path, body string) response {
 	req, err := http.NewRequestWithContext(b.t.Context(), method, b.url+path, strings.NewReader(body))
 	check(b.t, err)
 	req.Header = b.header.Clone()
-	if body != "" {
+	if body != "" && req.Header.Get("Content-Type") == "" {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	resp, err := b.http.Do(req)

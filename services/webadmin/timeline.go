@@ -14,6 +14,13 @@ type timeline struct {
 	// Spans fill the picture from left to right: From to now.
 	Spans []leaderSpan
 	From  time.Time
+	// Leaders are the picture's legend.
+	Leaders []leaderColor
+}
+
+type leaderColor struct {
+	Node  string
+	Color int
 }
 
 type leaderChange struct {
@@ -75,6 +82,9 @@ func newTimeline(events []eventlogapi.Event, now time.Time) timeline {
 		t.Spans = append(t.Spans, leaderSpan{Node: c.Node, Color: color % colors, X: x})
 	}
 	t.Spans[len(t.Spans)-1].Width = timelineWidth - t.Spans[len(t.Spans)-1].X
+	for i, node := range leaders {
+		t.Leaders = append(t.Leaders, leaderColor{node, i % colors})
+	}
 	for i := range t.Spans {
 		t.Spans[i].Wide = t.Spans[i].Width >= wide
 	}

@@ -35,6 +35,16 @@ func TestTimeline(t *testing.T) {
 			if diff := cmp.Diff(tt.want, got.Spans); diff != "" {
 				t.Errorf("spans (-want +got):\n%s", diff)
 			}
+			// The legend has each leader of the picture, once.
+			names := map[string]int{}
+			for _, l := range got.Leaders {
+				names[l.Node] = l.Color
+			}
+			for _, span := range got.Spans {
+				if color, ok := names[span.Node]; !ok || color != span.Color || len(names) != len(got.Leaders) {
+					t.Errorf("legend %+v does not explain %+v", got.Leaders, span)
+				}
+			}
 		})
 	}
 }

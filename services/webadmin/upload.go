@@ -11,7 +11,10 @@ import (
 )
 
 // maxFile is the largest key or certificate file that is read anywhere.
-const maxFile = 1 << 20
+const (
+	maxFile     = 1 << 20
+	maxFileText = "1 MiB"
+)
 
 // upload puts one key, request or certificate where SFTP would. What is none
 // of these is refused: it would not be on the page.
@@ -41,6 +44,9 @@ func (s *Server) takeFile(r *http.Request, v *visitor) error {
 		return err
 	}
 	if _, err := pki.Inspect(oneFile{header.Filename, data}, header.Filename, s.deps.Now()); err != nil {
+		if problem.CodeOf(err) == problem.PKIKind {
+			err = problem.New(problem.UploadKind, "file", header.Filename)
+		}
 		return err
 	}
 	create := s.deps.Files.CreateNew
@@ -48,6 +54,9 @@ func (s *Server) takeFile(r *http.Request, v *visitor) error {
 		create = s.deps.Files.Create
 	}
 	u, err := create(v.who(), header.Filename)
+	if problem.CodeOf(err) == problem.FileExists {
+		err = problem.New(problem.UploadExists, "file", header.Filename)
+	}
 	if err != nil {
 		return err
 	}
@@ -60,7 +69,7 @@ func (s *Server) takeFile(r *http.Request, v *visitor) error {
 
 func readFile(in multipart.File, header *multipart.FileHeader) ([]byte, error) {
 	if header.Size > maxFile {
-		return nil, problem.New(problem.FileLarge, "file", header.Filename, "max", "1 MiB")
+		return nil, problem.New(problem.FileLarge, "file", header.Filename, "max", maxFileText)
 	}
 	return io.ReadAll(in)
 }

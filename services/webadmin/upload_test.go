@@ -61,10 +61,10 @@ func TestUpload(t *testing.T) {
 	}{
 		{"certificate", "abhiall.cer", string(crt), nil, http.StatusSeeOther, ""},
 		{"key", "abhiall.key", string(key), nil, http.StatusSeeOther, ""},
-		{"taken", "abhiall.cer", string(crt), nil, http.StatusBadRequest, "the file abhiall.cer exists already"},
+		{"taken", "abhiall.cer", string(crt), nil, http.StatusBadRequest, "the file abhiall.cer exists already; choose it again and tick that it is to replace the old one"},
 		{"replaced", "abhiall.cer", string(crt) + string(crt), []string{"replace", "yes"}, http.StatusSeeOther, ""},
 		{"no file", "", "", nil, http.StatusBadRequest, "'Key or certificate' is empty"},
-		{"neither", "notes.txt", "hello", nil, http.StatusBadRequest, "notes.txt is neither key nor certificate"},
+		{"neither", "notes.txt", "hello", nil, http.StatusBadRequest, "notes.txt holds neither a key nor a certificate nor a request for one; choose"},
 		{"damaged", "x.cer", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", nil, http.StatusBadRequest, "x.cer is damaged"},
 		{"hidden", ".x.cer", string(crt), nil, http.StatusBadRequest, "cannot be a file name"},
 		{"locked", "locked.key", string(key), []string{"replace", "yes"}, http.StatusBadRequest, "locked.key is locked"},

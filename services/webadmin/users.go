@@ -1,7 +1,9 @@
 package webadmin
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 
 	"parley/services/problem"
@@ -15,6 +17,8 @@ type usersView struct {
 	Users  []xmppapi.User
 	// Do is "delete" or "password", for User; "" shows the list.
 	Do, User string
+	// Directory says that the directory checks User's password.
+	Directory bool
 	// Name is what was typed for a new user and refused.
 	Name string
 }
@@ -30,12 +34,21 @@ func (s *Server) users(w http.ResponseWriter, r *http.Request, v *visitor, data 
 		return err
 	}
 	data.Domain = d.XMPP.Domain
+	ctx, cancel := brief(r)
+	defer cancel()
+	if data.Users, err = s.deps.XMPP.Users(ctx); err != nil && refused == nil {
+		refused = err
+	}
 	if data.Do != "delete" && data.Do != "password" || data.User == "" {
 		data.Do = ""
-		ctx, cancel := brief(r)
-		defer cancel()
-		if data.Users, err = s.deps.XMPP.Users(ctx); err != nil && refused == nil {
-			refused = err
+	}
+	if data.Do != "" && err == nil {
+		i := slices.IndexFunc(data.Users, func(u xmppapi.User) bool { return u.Name == data.User })
+		if i < 0 {
+			refused = cmp.Or[error](refused, problem.New(problem.UserUnknown, "name", short(data.User)))
+			data.Do = ""
+		} else {
+			data.Directory = data.Users[i].Directory
 		}
 	}
 	page := view{Page: "users", Path: r.URL.Path, Done: done(r), Data: data}
@@ -63,7 +76,7 @@ func (s *Server) changeUser(w http.ResponseWriter, r *http.Request, v *visitor) 
 func (s *Server) applyUser(r *http.Request, v *visitor, do, name string) error {
 	local, err := jid.Local(name)
 	if err != nil || local == "" {
-		return problem.New(problem.UserName, "name", name)
+		return problem.New(problem.UserName, "name", cmp.Or(short(name), "''"))
 	}
 	password := r.PostFormValue("password")
 	if do != "delete" && password != r.PostFormValue("again") {

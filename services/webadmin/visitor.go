@@ -90,11 +90,27 @@ func (s *Server) look(p page) http.Handler {
 // refused by their origin; this is for browsers that know neither.
 func (s *Server) change(p page) http.Handler {
 	return s.look(func(w http.ResponseWriter, r *http.Request, v *visitor) error {
+		if err := readForm(r); err != nil {
+			return err
+		}
 		if subtle.ConstantTimeCompare([]byte(r.PostFormValue(formField)), []byte(v.form)) != 1 {
 			return problem.New(problem.FormStale)
 		}
 		return p(w, r, v)
 	})
+}
+
+// readForm reads a form, with its file where it has one.
+func readForm(r *http.Request) error {
+	err := r.ParseForm()
+	if err == nil {
+		err = r.ParseMultipartForm(maxBody)
+	}
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return problem.New(problem.FormLarge, "max", maxBodyText, "file", maxFileText)
+	}
+	// What else is wrong with it shows by what it lacks.
+	return nil
 }
 
 // audit records a command before it has any effect.

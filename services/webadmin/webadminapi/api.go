@@ -28,7 +28,8 @@ type Status struct {
 	Running bool `json:"running"`
 	// Sessions are the browsers that are logged in.
 	Sessions int `json:"sessions"`
-	// Expires is when the certificate in use ends; zero with none.
+	// Expires is when the certificate in use ends, or the one that would be
+	// once it is enabled; zero with none.
 	Expires time.Time `json:"expires,omitzero"`
 	// Trouble is why it does not listen although enabled.
 	Trouble string `json:"trouble,omitempty"`
