@@ -35,8 +35,12 @@ func bridgeFamily() family {
 			help:    "What is configured, and the rows that Status > General has of it: XMPP connection and Authentication service. Where the connection has failed, what was tried, and what mends it.",
 			example: "callbridge", need: account.Console, run: showBridge,
 		}, {
-			usage: "callbridge listen <interface>...", args: []arg{interfaceArg}, summary: "set the interfaces to listen on",
-			help:    "The interfaces on which the Call Bridge is reached. The connection to XMPP needs none.",
+			usage: "callbridge status", summary: "configuration and state",
+			help:    "The same as 'callbridge' alone.",
+			example: "callbridge status", need: account.Console, run: showBridge,
+		}, {
+			usage: "callbridge listen <interface>...", args: []arg{interfaceArg}, summary: "note interfaces; no port is opened",
+			help:    "Noted and shown, for procedures that set it: this Call Bridge takes no calls, so it opens no port there. Its connection to XMPP goes out, and needs no interface.",
 			example: "callbridge listen a", need: need, run: bridgeListen,
 		}, {
 			usage: "callbridge listen none", summary: "listen nowhere",
@@ -45,7 +49,7 @@ func bridgeFamily() family {
 		}, {
 			usage: "callbridge certs <key> <certificate> [<bundle>]", args: []arg{keyArg, certificateArg, certificateArg}, summary: "set key and certificates",
 			help: "The private key, the certificate for it, and the certificates of the authorities: intermediates first, the root last. They are files that came by SFTP or from 'pki csr'.\n" +
-				"Key and certificate that do not match, one that has expired, and a chain that is out of order are refused.",
+				"Key and certificate that do not match, one that has expired, and a chain that is out of order are refused. As 'callbridge listen' opens nothing, nobody is shown them: to XMPP the Call Bridge logs in with its secret.",
 			example: "callbridge certs callbridge.key callbridge.crt certall.cer", need: need, run: bridgeCerts,
 		}, {
 			usage: "callbridge certs none", summary: "use no certificate",

@@ -1,7 +1,6 @@
 package mmp
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -82,6 +81,28 @@ func databaseFamily() family {
 			usage: "database cluster remove [<node>]", args: []arg{databaseArg}, summary: "leave the cluster, or take out a node that is lost",
 			help:    "Takes this node out of its cluster, or ends its connection to one; it keeps a copy if it had one. The replicas go first, the primary last. With an address it takes out a node that is gone for good.",
 			example: "database cluster remove", need: need, run: databaseRemove,
+		}, {
+			usage: "database cluster clear_error", summary: "forget that the last command failed",
+			help:    "Takes a command that failed from 'database cluster status'. What is wrong now stays there until it is mended.",
+			example: "database cluster clear_error", need: need, run: func(c *call) error {
+				if err := c.Database.ClearError(c.ctx); err != nil {
+					return err
+				}
+				return c.out.success("")
+			},
+		}, {
+			usage: "database cluster upgrade_schema", summary: "see that the database takes changes",
+			help:    "This database has no schema that an upgrade changes, so there is nothing to do but to see that it works: the command is for procedures that have it as their last step.",
+			example: "database cluster upgrade_schema", need: need, run: func(c *call) error {
+				s, err := c.Database.Status(c.ctx)
+				if err != nil {
+					return err
+				}
+				if s.Trouble != "" {
+					return problem.New(problem.DatabaseNoLeader)
+				}
+				return c.out.success("the database works, and has no schema to upgrade")
+			},
 		},
 	}}
 }
@@ -169,6 +190,10 @@ func databaseRemove(c *call) error {
 	if c.text(0) == "" && self >= 0 && s.Nodes[self].Primary && len(s.Nodes) > 1 {
 		return problem.New(problem.DatabasePrimary, "node", s.Nodes[self].Address, "replicas", otherDatabases(s))
 	}
+	if s.Mode == databaseapi.Connected && c.text(0) != "" {
+		// It knows where that is done.
+		return c.Database.Remove(c.ctx, c.text(0))
+	}
 	question := "This takes this node out of its database cluster. It keeps a copy of the data, and is on its own then."
 	switch node := c.text(0); {
 	case node != "":
@@ -224,7 +249,7 @@ func databaseStatus(c *call) error {
 		if n.Self {
 			name += " (me)"
 		}
-		line("    ", name, databaseNode(n))
+		line("    ", name, databaseNode(n, s.InUse != ""))
 	}
 	if s.Mode != databaseapi.Alone {
 		line("", "Node in use", s.InUse)
@@ -243,14 +268,20 @@ func databaseStatus(c *call) error {
 		last = "'" + s.Last.Text + "' (" + map[bool]string{true: "Success", false: "Failed"}[s.Last.OK] + ")"
 	}
 	line("", "Last command", last)
-	line("", "Call Bridges", c.deployment())
+	deployment := "not known"
+	if s.Mode != databaseapi.Connected || len(s.Nodes) > 0 {
+		deployment = c.deployment()
+	}
+	line("", "Call Bridges", deployment)
 	if next := nextForDatabase(f, s); next != "" {
 		fmt.Fprintf(c.out, "\n%s\n", next)
 	}
 	return nil
 }
 
-func databaseNode(n databaseapi.Node) string {
+// databaseNode is how a node is. Without a primary there is nothing to be in sync
+// with.
+func databaseNode(n databaseapi.Node, primary bool) string {
 	words := "Connected"
 	if !n.Connected {
 		words = "Disconnected"
@@ -258,7 +289,7 @@ func databaseNode(n databaseapi.Node) string {
 	switch {
 	case n.Primary:
 		return words + " Primary"
-	case !n.Connected:
+	case !n.Connected, !primary:
 		return words + " Replica"
 	case n.Learner:
 		return words + " Replica ( Joining )"
@@ -290,10 +321,13 @@ func (c *call) deployment() string {
 // nextForDatabase says what to do next, "" where all is well.
 func nextForDatabase(f config.Database, s databaseapi.Status) string {
 	var gone []string
-	voters := 0
+	voters, where := 0, "here"
 	for _, n := range s.Nodes {
-		if !n.Connected {
+		switch {
+		case !n.Connected:
 			gone = append(gone, n.Address)
+		case s.Mode == databaseapi.Connected:
+			where = "on " + n.Address
 		}
 		voters++
 	}
@@ -310,11 +344,15 @@ func nextForDatabase(f config.Database, s databaseapi.Status) string {
 		return "Next type 'database cluster localnode <interface>'."
 	case s.Mode == databaseapi.Alone:
 		return "If this is the first node, next type 'database cluster initialize'; otherwise 'database cluster join <primary>'."
-	case s.Trouble != "" && s.Mode == databaseapi.Connected:
+	case s.Trouble != "" && len(s.Nodes) == 0:
 		return "WARNING: " + s.Trouble
+	case s.Trouble != "" && len(gone) == 0:
+		return "WARNING: the database takes no changes at the moment: its nodes are about to agree on a primary. Type 'database cluster status' again in a few seconds."
 	case s.Trouble != "":
-		return "WARNING: the database takes no changes: this node reaches too few others. Start " + cmp.Or(strings.Join(gone, " and "), "them") +
-			" again, or mend the network. If they are lost for good, type 'database cluster initialize' here. Chat goes on."
+		return "WARNING: the database takes no changes: too few of its nodes reach each other. Start " + strings.Join(gone, " and ") +
+			" again, or mend the network. If they are lost for good, type 'database cluster initialize' " + where + ". Chat goes on."
+	case len(gone) > 0 && s.Mode == databaseapi.Connected:
+		return "Start " + strings.Join(gone, " and ") + " again, or, where it is gone for good, type 'database cluster remove " + gone[0] + "' on " + s.InUse + "."
 	case len(gone) > 0:
 		return "Start " + strings.Join(gone, " and ") + " again, or, where it is gone for good, type 'database cluster remove " + gone[0] + "'."
 	case voters == 1:

@@ -13,7 +13,7 @@ import (
 func diagnoseCommands() []command {
 	return []command{{
 		usage: "xmpp diagnose", summary: "check everything, and say what mends it",
-		help: "Checks what is set, files, names in the DNS, ports, members, Call Bridges and their secrets, and the disk, on this node and from each other member of its cluster. Each check is one line: OK, WARN or FAIL, what was found, and for WARN and FAIL the command that mends it. Lines that begin with an address are of that node, and so are their commands.\n" +
+		help: "Checks what is set, files, names in the DNS, ports, members, Call Bridges and their secrets, the LDAP server of the users, and the disk, on this node and from each other member of its cluster. Each check is one line: OK, WARN or FAIL, what was found, and for WARN and FAIL the command that mends it. Lines that begin with an address are of that node, and so are their commands.\n" +
 			"It changes nothing, takes less than 10 seconds, and fails where a check does.",
 		example: "xmpp diagnose", need: account.Console, run: diagnose,
 	}}

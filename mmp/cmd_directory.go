@@ -47,7 +47,7 @@ func directoryCommands() []command {
 		}, {
 			usage: "callbridge directory tls <mode>", args: []arg{choice("how the connection is protected", "starttls", "ldaps", "none")}, summary: "set how the connection is protected",
 			help:    "starttls, ldaps, or none: then passwords go over the network in clear. Without, it is ldaps on port 636 and starttls on any other.",
-			example: "callbridge directory tls ldaps", need: need, run: set(func(c *call, d *config.Directory) { d.TLS = c.text(0) }),
+			example: "callbridge directory tls ldaps", need: need, run: directoryTLS,
 		}, {
 			usage: "callbridge directory trust <bundle>", args: []arg{certificateArg}, summary: "set what the LDAP server is trusted by",
 			help:    "A file with the LDAP server's certificate, or with its authority's: then the certificate has to name the server as it is addressed. Without, the authorities count that come with the system. Each node that shares the settings needs the file.",
@@ -98,7 +98,7 @@ func directoryCommands() []command {
 			example: "callbridge directory test", need: need, run: directoryTest,
 		}, {
 			usage: "callbridge directory sync", summary: "list the users now",
-			help:    "Has the LDAP server list its users, as each 15 minutes. Who is new gets a chat account, so that one can write to them before they first log in. Ctrl-C does not wait for it.",
+			help:    "Has the LDAP server list its users, as each 15 minutes. Who is new gets a chat account, so that one can write to them before they first log in; who is no longer there is sent away and cannot log in, and keeps roster and messages. Ctrl-C does not wait for it.",
 			example: "callbridge directory sync", need: need, run: directorySync,
 		},
 	}
@@ -117,6 +117,13 @@ func filled(what, like string) arg {
 func showDirectory(c *call) error {
 	now, err := c.settings.Load(c.ctx)
 	if err != nil {
+		if s, unknown := c.Bridge.Directory(c.ctx); unknown == nil {
+			settings := "not known"
+			if s.Unsure {
+				settings = "those that the database had when it last answered"
+			}
+			c.out.rows(append([]row{{"Settings", settings}}, directoryRows(c, s)...)...)
+		}
 		return err
 	}
 	d, password := now.Directory, ""
@@ -131,27 +138,40 @@ func showDirectory(c *call) error {
 	} else if d.Port == 0 {
 		port = ""
 	}
-	rows := []row{
-		{"Address", d.Address}, {"Port", port}, {"TLS", tls}, {"Trust bundle", d.Trust}, {"Username", d.Username}, {"Password", password},
-		{"Base distinguished name", d.BaseDN}, {"Filter", d.Filter}, {"User name", d.User}, {"Display name", d.DisplayName},
+	if tls == "none" {
+		// What is not set reads "none" as well.
+		tls = "none (passwords go in clear)"
 	}
-	if now.Shared() {
-		rows = append(rows, row{"Settings", fmt.Sprintf("of the database, for all nodes that share it; set on %s %s ago", now.Host, duration(c.Now().Sub(now.Set)))})
+	rows := []row{
+		{"Address", d.Address}, {"Port", port}, {"TLS", tls}, {"Trust bundle", d.Trust}, {"Service account", d.Username}, {"Password", password},
+		{"Base distinguished name", d.BaseDN}, {"Filter", d.Filter}, {"Username mapping", d.User}, {"Display name", d.DisplayName},
 	}
 	s, err := c.Bridge.Directory(c.ctx)
+	if now.Shared() {
+		text := fmt.Sprintf("of the database, for all nodes that share it; set on %s %s ago", now.Host, duration(c.Now().Sub(now.Set)))
+		if s.Unsure {
+			text += "; it has no primary now, so other nodes may have newer ones"
+		}
+		rows = append(rows, row{"Settings", text})
+	}
 	if err != nil {
 		c.out.rows(append(rows, row{"State", "not known"})...)
 		return err
 	}
-	rows = append(rows, row{"State", directoryState(s)})
+	c.out.rows(append(rows, directoryRows(c, s)...)...)
+	return nil
+}
+
+// directoryRows are what the Call Bridge says of the LDAP server.
+func directoryRows(c *call, s callbridgeapi.Directory) []row {
+	rows := []row{{"State", directoryState(s)}}
 	if s.Configured {
 		rows = append(rows, row{"Users", usersAt(c, s)})
 	}
 	if s.Trouble != "" {
 		rows = append(rows, row{"What is wrong", s.Trouble})
 	}
-	c.out.rows(rows...)
-	return nil
+	return rows
 }
 
 func directoryState(s callbridgeapi.Directory) string {
@@ -160,6 +180,8 @@ func directoryState(s callbridgeapi.Directory) string {
 		return "not configured"
 	case s.Server == "":
 		return "not known"
+	case s.ListOnly:
+		return s.Server + " (" + s.TLS + ") does not list its users"
 	case s.Trouble != "":
 		return s.Server + " (" + s.TLS + ") cannot be asked"
 	case s.Offered:
@@ -173,6 +195,17 @@ func usersAt(c *call, s callbridgeapi.Directory) string {
 		return "not listed yet"
 	}
 	return strconv.Itoa(s.Users) + ", listed " + duration(c.Now().Sub(s.Synced)) + " ago"
+}
+
+func directoryTLS(c *call) error {
+	mode := c.text(0)
+	if mode == "none" {
+		fmt.Fprintln(c.out, "WARNING: passwords go to the LDAP server in clear, for whoever listens on the way; use starttls or ldaps where the server can")
+	}
+	return c.changeDirectory(func(d *config.Directory) error {
+		d.TLS = mode
+		return directory.CheckSettings(*d)
+	})
 }
 
 func directoryTrust(c *call) error {
@@ -214,5 +247,5 @@ func directorySync(c *call) error {
 	if err := interrupted(c, err); err != nil {
 		return err
 	}
-	return c.out.success("%d users", d.Users)
+	return c.out.success("%s", count(d.Users, "user"))
 }

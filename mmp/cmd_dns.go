@@ -17,7 +17,7 @@ func dnsFamily() family {
 	return family{name: "dns", about: "name servers, local records, look-ups", commands: []command{
 		{
 			usage: "dns", summary: "show forward zones and local records",
-			help:    "The name servers that were set for domains, the local records, and the interfaces on which others may ask. Name servers that came with a DHCP lease are shown by 'ipv4'.",
+			help:    "The name servers that were set for domains, the local records, and the interfaces on which others may ask. Where no zone fits, the name servers are asked that came with a DHCP lease, or, without an appliance, those of the host.",
 			example: "dns", need: account.Console, run: showDNS,
 		}, {
 			usage: "dns add forwardzone <domain> <server>", args: []arg{zoneArg, serverArg}, summary: "ask this server for a domain",
@@ -136,6 +136,20 @@ func showDNS(c *call) error {
 	if len(d.DNS.Zones) == 0 {
 		fmt.Fprintln(c.out, "    none")
 	}
+	fmt.Fprintln(c.out, "Name servers where no zone fits:")
+	servers, failed := c.Network.NameServers(c.ctx)
+	switch all := slices.ContainsFunc(d.DNS.Zones, func(z config.ForwardZone) bool { return z.Domain == "." }); {
+	case all:
+		fmt.Fprintln(c.out, "    none is asked: the zone . has all names")
+	case failed != nil:
+		fmt.Fprintln(c.out, "    not known")
+	case len(servers) == 0:
+		fmt.Fprintln(c.out, "    none")
+	default:
+		for _, s := range servers {
+			fmt.Fprintf(c.out, "    %s\n", serverText(s))
+		}
+	}
 	fmt.Fprintln(c.out, "Local records:")
 	for _, r := range d.DNS.Records {
 		fmt.Fprintf(c.out, "    %s\n", r)
@@ -145,7 +159,7 @@ func showDNS(c *call) error {
 	}
 	fmt.Fprintln(c.out, "Listening interfaces:")
 	fmt.Fprintf(c.out, "    %s\n", orNone(strings.Join(d.DNS.Listen, " ")))
-	return nil
+	return failed
 }
 
 func listenDNS(c *call) error {
@@ -228,9 +242,9 @@ func lookup(c *call) error {
 	if err != nil {
 		return err
 	}
-	from := a.Source
+	from := a.Origin()
 	if a.Server.IsValid() {
-		from += " " + serverText(a.Server)
+		from = "server " + from
 	}
 	for _, r := range a.Records {
 		fmt.Fprintln(c.out, strings.Join(strings.Fields(r), " "))

@@ -58,6 +58,14 @@ func webadminFamily() family {
 				})
 			},
 		}, {
+			usage: "webadmin http-redirect enable", summary: "lead browsers from HTTP to HTTPS",
+			help:    "Listens on TCP port 80 of the same interface too, and sends whoever asks there to the web interface's own port. Nothing is served and nothing is taken by HTTP itself.",
+			example: "webadmin http-redirect enable", need: need, run: webadminRedirect(true),
+		}, {
+			usage: "webadmin http-redirect disable", summary: "leave port 80 closed",
+			help:    "Takes back 'webadmin http-redirect enable'.",
+			example: "webadmin http-redirect disable", need: need, run: webadminRedirect(false),
+		}, {
 			usage: "webadmin enable", summary: "serve the web interface",
 			help:    "Starts to listen. Interface and certificates must have been set: 'webadmin listen', 'webadmin certs'.",
 			example: "webadmin enable", need: need, run: func(c *call) error {
@@ -91,6 +99,12 @@ func webadminFamily() family {
 	}}
 }
 
+func webadminRedirect(on bool) func(*call) error {
+	return func(c *call) error {
+		return c.changeWebadmin(func(d *config.Document) error { d.Webadmin.Redirect = on; return nil })
+	}
+}
+
 func showWebadmin(c *call) error {
 	d, err := c.config.Load()
 	if err != nil {
@@ -104,7 +118,7 @@ func showWebadmin(c *call) error {
 	}
 	rows := []row{
 		{"Enabled", strconv.FormatBool(w.Enabled)}, {"TLS listening interface", w.Listen}, {"TLS listening port", port},
-		{"Key file", w.Key}, {"Certificate file", w.Certificate}, {"CA Bundle file", w.Bundle}, {"HTTP redirect", "Disabled"},
+		{"Key file", w.Key}, {"Certificate file", w.Certificate}, {"CA Bundle file", w.Bundle}, {"HTTP redirect", map[bool]string{true: "Enabled", false: "Disabled"}[w.Redirect]},
 	}
 	if err != nil {
 		c.out.rows(append(rows, row{"STATUS", "not known"})...)
@@ -131,7 +145,7 @@ func webadminStatus(w config.Webadmin, s webadminapi.Status) string {
 
 // ownPorts are those that services of this appliance listen on, now or once
 // they are enabled.
-var ownPorts = map[int]string{22: "SSH", 53: "DNS", 5222: "XMPP clients", 5223: "Call Bridges"}
+var ownPorts = map[int]string{22: "SSH", 53: "DNS", webadmin.RedirectPort: "the HTTP redirect", 5222: "XMPP clients", 5223: "Call Bridges"}
 
 func webadminListen(c *call) error {
 	name, port := c.text(0), 0

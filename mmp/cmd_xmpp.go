@@ -78,7 +78,7 @@ func xmppFamily() family {
 			},
 		}, {
 			usage: "xmpp reset", summary: "forget everything about XMPP",
-			help:    "Asks for a capital Y, then forgets domain, interfaces, certificates and cluster, all Call Bridges, chat accounts, rosters and messages of this node. Files stay. A member takes itself out of its cluster first; where it cannot, it says what to type on another node.",
+			help:    "Asks for a capital Y, then forgets domain, interfaces, certificates and cluster, all Call Bridges, chat accounts, rosters and messages of this node. Files stay. A member takes itself out of its cluster first; where it cannot, it says what to type on another node. It is refused where the others would be too few without it: take out those that are lost first.",
 			example: "xmpp reset", need: need, run: reset,
 		},
 	}, clusterCommands(), callBridgeCommands(), chatUserCommands(), diagnoseCommands())}

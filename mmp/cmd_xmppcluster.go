@@ -1,6 +1,7 @@
 package mmp
 
 import (
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -44,7 +45,8 @@ func clusterCommands() []command {
 		}, {
 			usage: "xmpp cluster remove [<node>]", args: []arg{memberArg}, summary: "leave the cluster, or take a node out of it",
 			help: "Without an argument, asks for a capital Y and takes this node out of its cluster; it keeps a copy of Call Bridges, accounts and messages. Do this before 'xmpp reset'.\n" +
-				"With the address or name of another member, takes that one out: it is gone for good, or was reset while it could not tell the others.",
+				"With the address or name of another member, takes that one out: it is gone for good, or was reset while it could not tell the others.\n" +
+				"Both are refused where too few of the nodes that would be left can be reached, as these would serve nobody: take out those that are lost first.",
 			example: "xmpp cluster remove 10.106.81.32", need: need, run: clusterRemove,
 		}, {
 			usage: "xmpp cluster status", summary: "members, leader, and what the cluster stands",
@@ -66,6 +68,12 @@ var nodeArg = nodeAt(nodePort)
 func nodeAt(nodePort string) arg {
 	return arg{parse: func(s string) (any, error) {
 		bad := problem.New(problem.ArgumentBad, "value", s, "what", "the address or name of a node (its port is always "+nodePort+")", "like", "10.106.81.30")
+		if a, ok := address6(s, nodePort); ok {
+			if a.IsUnspecified() || a.IsMulticast() || a.Zone() != "" {
+				return nil, bad
+			}
+			return a.String(), nil
+		}
 		host, port, some := strings.Cut(s, ":")
 		if some && port != nodePort {
 			return nil, bad
@@ -93,6 +101,20 @@ func nodeAt(nodePort string) arg {
 	}}
 }
 
+// address6 reads an IPv6 address, alone, in brackets, or with this port.
+func address6(s, port string) (netip.Addr, bool) {
+	if host, ok := strings.CutSuffix(s, "]:"+port); ok {
+		s = host + "]"
+	}
+	if inner, ok := strings.CutPrefix(s, "["); ok {
+		if s, ok = strings.CutSuffix(inner, "]"); !ok {
+			return netip.Addr{}, false
+		}
+	}
+	a, err := netip.ParseAddr(s)
+	return a, err == nil && a.Is6()
+}
+
 // memberArg completes the other members.
 var memberArg = arg{parse: nodeArg.parse, complete: func(c *call, _ []string) []string {
 	cl, err := c.XMPP.Cluster(c.ctx)
@@ -105,7 +127,7 @@ var memberArg = arg{parse: nodeArg.parse, complete: func(c *call, _ []string) []
 // address is a node's as the cluster has it, if host is no name.
 func address(host string) string {
 	if _, err := netip.ParseAddr(host); err == nil {
-		return host + ":" + nodePort
+		return net.JoinHostPort(host, nodePort)
 	}
 	return host
 }

@@ -85,8 +85,8 @@ func newNodeAt(t testing.TB, dir string, site *mmptest.Site, name, address strin
 		t.Fatal(err)
 	}
 	d := diagnosis.New(diagnosis.Deps{
-		Config: store, Files: f, XMPP: n.xmpp, Network: n.network, CallBridge: callbridgeapi.NewClient(paths.Socket("callbridge")),
-		Dial: n.xmpp.Dial, Disk: func() (float64, error) { return 0.12, nil }, Now: mmptest.Now,
+		Config: store, Files: f, XMPP: n.xmpp, Network: n.network, CallBridge: callbridgeapi.NewClient(paths.Socket("callbridge")), Database: n.data,
+		Dial: n.xmpp.Dial, Disk: func() (diagnosis.Disk, error) { return diagnosis.Disk{Size: 100 << 30, Used: 12 << 30}, nil }, Now: mmptest.Now,
 	})
 	n.xmpp.Examiner = d.Answer
 	n.Console = New(store, Deps{

@@ -17,7 +17,7 @@ func TestDiagnosisNamesCommands(t *testing.T) {
 	}
 	g := newGrammar(families())
 	placeholders := strings.NewReplacer("<address>/<prefix>", "10.0.0.5/24", "<address>", "10.0.0.5", "<gateway>", "10.0.0.1", "<key>", "x.key", "<certificate>", "x.cer", "<bundle>", "x.crt",
-		"<first node>", "10.0.0.5", "<file>", "x", "<basename>", "x", "<name>", "x.example.com", "<domain>", "example.com", "<name of ", "")
+		"<first node>", "10.0.0.5", "<file>", "x", "<dn>", "dc=x", "<filter>", "(uid=*)", "<value>", "$uid$", "<basename>", "x", "<name>", "x.example.com", "<domain>", "example.com", "<name of ", "")
 	typed := regexp.MustCompile(`(?:type|then) '([^']+)'`)
 	tried := 0
 	for _, m := range typed.FindAllStringSubmatch(string(data), -1) {

@@ -56,10 +56,12 @@ type grammar struct {
 type node struct {
 	words []string
 	next  map[string]*node
-	// arg leads on where no word fits; rest says that it may be repeated.
-	arg  *arg
-	then *node
-	rest bool
+	// arg, written as label, leads on where no word fits; rest says that it may
+	// be repeated.
+	arg   *arg
+	label string
+	then  *node
+	rest  bool
 	// command ends here, if not nil.
 	command *command
 }
@@ -109,10 +111,10 @@ func (g *grammar) add(c *command) {
 			end(n)
 		}
 		if n.then == nil {
-			n.arg, n.then, n.rest = &args[0], &node{}, repeated
+			n.arg, n.label, n.then, n.rest = &args[0], w, &node{}, repeated
 		}
 		if repeated {
-			n.then.arg, n.then.then, n.then.rest = &args[0], n.then, true
+			n.then.arg, n.then.label, n.then.then, n.then.rest = &args[0], w, n.then, true
 		}
 		n, args = n.then, args[1:]
 	}
@@ -143,15 +145,17 @@ func (g *grammar) match(words []string) (c *command, values []any, known int, er
 			return nil, nil, known, g.misfit(n, words, i)
 		}
 	}
-	if n.command == nil {
-		return nil, nil, known, incomplete(n, words)
-	}
+	// A wrong value is told before one that is missing: what may follow goes by
+	// it.
 	for i, a := range args {
 		v, err := a.parse(texts[i])
 		if err != nil {
 			return nil, nil, known, err
 		}
 		values = append(values, v)
+	}
+	if n.command == nil {
+		return nil, nil, known, incomplete(n, words)
 	}
 	return n.command, values, known, nil
 }
@@ -163,7 +167,11 @@ func (g *grammar) misfit(n *node, words []string, i int) error {
 		if media[w] {
 			return problem.New(problem.NotThisProduct, "command", w)
 		}
-		if near := nearest(w, n.words); near != "" {
+		near := g.second(w)
+		if near == "" {
+			near = nearest(w, n.words)
+		}
+		if near != "" {
 			return problem.New(problem.CommandNear, "command", w, "near", near)
 		}
 		return problem.New(problem.CommandUnknown, "command", w)
@@ -177,13 +185,48 @@ func (g *grammar) misfit(n *node, words []string, i int) error {
 	return problem.New(problem.WordUnknown, "command", before+" "+w, "before", before, "words", strings.Join(n.words, ", "))
 }
 
+// maxUsages is how many ways to go on are written out whole.
+const maxUsages = 3
+
 // incomplete is the problem of words that end at n.
 func incomplete(n *node, words []string) error {
 	before := strings.Join(words, " ")
-	if below := n.below(); len(below) == 1 {
-		return problem.New(problem.UsageOne, "command", before, "usage", below[0].usage)
+	if below := n.below(); len(below) <= maxUsages {
+		usages := make([]string, len(below))
+		for i, c := range below {
+			usages[i] = c.usage
+		}
+		return problem.New(problem.UsageOne, "command", before, "usage", strings.Join(usages, ", or: "))
 	}
-	return problem.New(problem.UsageMany, "command", before, "words", strings.Join(n.words, ", "))
+	// A word that is the only one leads to those that are a choice.
+	lead := ""
+	for len(n.words) == 1 && n.arg == nil {
+		lead, n = lead+n.words[0]+" ", n.next[n.words[0]]
+	}
+	var next []string
+	if n.arg != nil {
+		next = append(next, lead+n.label)
+	}
+	for _, w := range n.words {
+		next = append(next, lead+w)
+	}
+	return problem.New(problem.UsageMany, "command", before, "words", strings.Join(next, ", "))
+}
+
+// second is the beginning of the commands that have w for their second word, ""
+// where there are none, or of several families.
+func (g *grammar) second(w string) string {
+	found := ""
+	for _, first := range g.root.words {
+		if g.root.next[first].next[w] == nil {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = first + " " + w
+	}
+	return found
 }
 
 // below lists the commands from n on, each once.
@@ -194,11 +237,11 @@ func (n *node) below() []*command {
 		if n.command != nil {
 			all = append(all, n.command)
 		}
-		for _, w := range n.words {
-			walk(n.next[w])
-		}
 		if n.then != nil && n.then != n {
 			walk(n.then)
+		}
+		for _, w := range n.words {
+			walk(n.next[w])
 		}
 	}
 	walk(n)

@@ -5,7 +5,7 @@ package mmp
 var media = map[string]bool{
 	"webbridge": true, "webbridge3": true, "turn": true, "loadbalancer": true, "trunk": true, "recorder": true,
 	"streamer": true, "uploader": true, "h323_gateway": true, "sip": true, "sipedge": true, "dscp": true,
-	"cac": true, "fips": true, "license": true, "database": true,
+	"cac": true, "fips": true, "license": true,
 }
 
 // nearest returns the one of words that was most likely meant by w, or "".

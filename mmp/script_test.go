@@ -33,6 +33,7 @@ import (
 //	                is an event that a service logs
 //	fault KEY MESSAGE [HINT], mended KEY
 //	                is a fault condition that a service raises, and its end
+//	listed NAME...  is the directory's list of who exists
 //	silent          has the event log not answer
 //	play FILE       runs the lines after prompts in FILE, with the lines
 //	                "(typed) …" as what is typed at prompts, and writes the whole
@@ -69,6 +70,9 @@ func TestTranscripts(t *testing.T) {
 			},
 			"mended": func(ts *testscript.TestScript, _ bool, args []string) {
 				ts.Check(ts.Value("node").(*testNode).events.Drop(context.Background(), args[0]))
+			},
+			"listed": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Value("node").(*testNode).xmpp.Listed(args...)
 			},
 			"silent": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Value("node").(*testNode).events.Silent = true

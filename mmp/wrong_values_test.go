@@ -169,10 +169,15 @@ var wrongValues = map[string][]string{
 	"database cluster remove [<node>]": {"database cluster remove", "database cluster remove 10.106.81.31", "database cluster remove cb2 cb3", "database cluster remove 10.106.81"},
 	"webadmin certs <key> <certificate> [<bundle>]": {"webadmin certs", "webadmin certs abhiall.key", "webadmin certs other.key abhiall.cer", "webadmin certs abhiall.key expired.cer", "webadmin certs abhiall.key abhiall.cer disorder.cer",
 		"webadmin certs none.key abhiall.cer", "webadmin certs abhiall.cer abhiall.key", "webadmin certs notes.txt abhiall.cer", "webadmin certs ../x abhiall.cer", "webadmin certs abhiall.key abhiall.cer certall.cer more"},
-	"webadmin certs none": {"webadmin certs none", "webadmin certs none none none none"},
-	"webadmin enable":     {"webadmin enable now"},
-	"webadmin disable":    {"webadmin disable now"},
-	"webadmin restart":    {"webadmin restart now"},
+	"webadmin certs none":             {"webadmin certs none", "webadmin certs none none none none"},
+	"webadmin enable":                 {"webadmin enable now"},
+	"webadmin disable":                {"webadmin disable now"},
+	"webadmin restart":                {"webadmin restart now"},
+	"webadmin http-redirect enable":   {"webadmin http-redirect", "webadmin http-redirect on", "webadmin http-redirect enable 8080"},
+	"webadmin http-redirect disable":  {"webadmin http-redirect disable now"},
+	"callbridge status":               {"callbridge status now"},
+	"database cluster clear_error":    {"database cluster clear_error now", "database cluster clear", "database cluster clear error"},
+	"database cluster upgrade_schema": {"database cluster upgrade_schema now", "database cluster upgrade"},
 }
 
 func TestWrongValues(t *testing.T) {

@@ -25,7 +25,9 @@ type CallBridge struct {
 	mu        sync.Mutex
 	taken     config.CallBridge
 	directory config.Directory
-	restarts  int
+	// known are the settings that the database had when it last answered.
+	known    config.Directory
+	restarts int
 }
 
 var _ callbridgeapi.API = (*CallBridge)(nil)
@@ -46,6 +48,9 @@ func (b *CallBridge) Status(ctx context.Context) (callbridgeapi.Status, error) {
 		State: callbridgeapi.Off, Name: l.Name, Domain: l.Domain, XMPPRow: "not configured", AuthenticationRow: "no authentication components found",
 	}
 	if !b.taken.Enabled {
+		if l.Name != "" && l.Domain != "" {
+			s.XMPPRow = "disabled; type 'callbridge enable'"
+		}
 		return s, nil
 	}
 	s.Server, s.State, s.Since = "localhost", callbridgeapi.Connected, Now().Add(-62*time.Second)

@@ -150,6 +150,16 @@ func (d *Database) command(text string, f func() error) error {
 
 func (d *Database) copied() *tables { return &tables{rows: maps.Clone(d.tables.rows)} }
 
+// ClearError implements databaseapi.API.
+func (d *Database) ClearError(context.Context) error {
+	d.site.mu.Lock()
+	defer d.site.mu.Unlock()
+	if !d.last.OK {
+		d.last = databaseapi.Command{}
+	}
+	return nil
+}
+
 // Initialize implements databaseapi.API.
 func (d *Database) Initialize(_ context.Context, again bool) error {
 	return d.command("initialize", func() error {
@@ -214,6 +224,8 @@ func (d *Database) Remove(_ context.Context, node string) error {
 		case d.mode == databaseapi.Connected && node == "":
 			d.mode, d.tables = databaseapi.Alone, d.own
 			return nil
+		case d.mode == databaseapi.Connected:
+			return problem.New(problem.DatabaseElsewhere, "node", node, "members", strings.Join(d.tables.members, ", "))
 		}
 		gone := d
 		if x := d.site.find(node); node != "" && (x == nil || !slices.Contains(d.tables.members, strings.TrimSuffix(x.address, ":5222"))) {
@@ -227,6 +239,15 @@ func (d *Database) Remove(_ context.Context, node string) error {
 		}
 		if d.primary() == "" {
 			return problem.New(problem.DatabaseNoLeader)
+		}
+		var lost []string
+		for _, m := range rest {
+			if !slices.Contains(d.up(), m) {
+				lost = append(lost, m)
+			}
+		}
+		if len(lost) > 0 && len(rest)-len(lost) <= len(rest)/2 {
+			return problem.New(problem.DatabaseNeeded, "node", gone.address, "lost", strings.Join(lost, ", "), "first", lost[0])
 		}
 		d.tables.members = rest
 		gone.mode, gone.tables = databaseapi.Alone, d.copied()
@@ -272,6 +293,9 @@ func (d *Database) Delete(_ context.Context, table string, keys ...string) error
 func (d *Database) List(_ context.Context, table string) (rs []databaseapi.Record, err error) {
 	d.site.mu.Lock()
 	defer d.site.mu.Unlock()
+	if d.mode == databaseapi.Connected && len(d.up()) == 0 {
+		return nil, problem.New(problem.DatabaseRoute, "node", d.tables.members[0], "detail", "no answer in time")
+	}
 	for _, k := range slices.Sorted(maps.Keys(d.tables.rows)) {
 		if strings.HasPrefix(k, table+" ") {
 			rs = append(rs, d.tables.rows[k])

@@ -19,14 +19,18 @@ const PeopleHost = "ldap.example.com"
 func (b *CallBridge) Directory(ctx context.Context) (callbridgeapi.Directory, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c, err := b.inForce(ctx)
-	if err != nil {
-		return callbridgeapi.Directory{}, err
+	if c, err := b.inForce(ctx); err == nil {
+		b.known = c
 	}
+	c := b.known
 	if c.Address == "" {
 		return callbridgeapi.Directory{}, nil
 	}
-	d := callbridgeapi.Directory{Configured: true}
+	st, err := b.Database.Status(ctx)
+	if err != nil {
+		return callbridgeapi.Directory{}, err
+	}
+	d := callbridgeapi.Directory{Configured: true, Unsure: st.Trouble != ""}
 	d.Server, d.TLS = directory.Server(c)
 	if err := people(c); err != nil {
 		d.Trouble, d.TroubleAt = problem.Text(err), Now().Add(-5*time.Second)
@@ -77,6 +81,17 @@ func (b *CallBridge) TestDirectory(ctx context.Context) ([]callbridgeapi.Step, e
 		callbridgeapi.Step{Target: server, What: "TLS", OK: true, Detail: "StartTLS, the certificate is trusted", Took: 3 * time.Millisecond},
 		callbridgeapi.Step{Target: server, What: "log-in", OK: true, Detail: c.Username, Took: time.Millisecond},
 		callbridgeapi.Step{Target: server, What: "users", OK: true, Detail: "alice, bob", Took: 2 * time.Millisecond}), nil
+}
+
+// ProbeDirectory implements callbridgeapi.API.
+func (b *CallBridge) ProbeDirectory(ctx context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now, err := b.inForce(ctx)
+	if err != nil {
+		return err
+	}
+	return people(now)
 }
 
 // SyncDirectory implements callbridgeapi.API.

@@ -27,6 +27,8 @@ type Network struct {
 	mu      sync.Mutex
 	taken   *config.Document
 	flushes int
+	// cached are the questions that the server has answered.
+	cached map[string]bool
 }
 
 var _ networkapi.API = (*Network)(nil)
@@ -88,6 +90,20 @@ func (n *Network) Reload(context.Context) error {
 	return nil
 }
 
+// NameServers implements networkapi.API: those of the leases.
+func (n *Network) NameServers(ctx context.Context) (servers []netip.AddrPort, err error) {
+	nics, err := n.Interfaces(ctx)
+	for _, i := range nics {
+		if i.Lease == nil {
+			continue
+		}
+		for _, a := range i.Lease.DNS {
+			servers = append(servers, netip.AddrPortFrom(a, 53))
+		}
+	}
+	return servers, err
+}
+
 // Lookup implements networkapi.API with the local records and one server that
 // knows nothing.
 func (n *Network) Lookup(_ context.Context, kind, name string) (networkapi.Answer, error) {
@@ -108,6 +124,16 @@ func (n *Network) Lookup(_ context.Context, kind, name string) (networkapi.Answe
 	}
 	if a.Records == nil {
 		a.Source, a.Code, a.Server = "server", "NXDOMAIN", netip.MustParseAddrPort("10.0.2.3:53")
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.cached == nil {
+			n.cached = map[string]bool{}
+		}
+		if question := kind + " " + zone; n.cached[question] {
+			a.Source = "cache"
+		} else {
+			n.cached[question] = true
+		}
 	}
 	return a, nil
 }
@@ -117,8 +143,12 @@ func (n *Network) FlushDNS(context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.flushes++
+	clear(n.cached)
 	return nil
 }
+
+// ForgetDenials implements networkapi.API; nothing is cached here.
+func (n *Network) ForgetDenials(context.Context) error { return nil }
 
 // Ping implements networkapi.API.
 func (n *Network) Ping(ctx context.Context, host string, seq int) (networkapi.Echo, error) {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"parley/services/config"
@@ -68,7 +69,10 @@ func (s *Site) find(node string) *XMPP {
 // data is what is replicated: all members of a cluster have the same one.
 type data struct {
 	bridges []xmppapi.CallBridge
-	users   map[string]string
+	// users are passwords by name; "" is the directory's.
+	users map[string]string
+	// left are not in the directory any more.
+	left    map[string]bool
 	changed int
 	// members are addresses; none means that there is no cluster.
 	members []string
@@ -77,7 +81,7 @@ type data struct {
 
 // alone is a copy for one node that is in no cluster.
 func (d *data) alone() *data {
-	return &data{bridges: slices.Clone(d.bridges), users: maps.Clone(d.users), changed: d.changed}
+	return &data{bridges: slices.Clone(d.bridges), users: maps.Clone(d.users), left: maps.Clone(d.left), changed: d.changed}
 }
 
 func (x *XMPP) member() bool { return slices.Contains(x.data.members, x.address) }
@@ -291,6 +295,9 @@ func (x *XMPP) remove(address string) error {
 	case at < 0:
 		return problem.New(problem.ClusterNode, "node", address, "members", strings.Join(d.members, ", "))
 	}
+	if err := x.needed(address); err != nil {
+		return err
+	}
 	if err := x.writable(); err != nil {
 		return err
 	}
@@ -301,12 +308,32 @@ func (x *XMPP) remove(address string) error {
 	return nil
 }
 
+// needed is why a cluster that has a majority could not do without a member, or
+// nil.
+func (x *XMPP) needed(address string) error {
+	var lost []string
+	for _, m := range x.data.members {
+		if m != address && !x.reaches(m) {
+			lost = append(lost, strings.TrimSuffix(m, ":5222"))
+		}
+	}
+	if rest := len(x.data.members) - 1; x.margin() < 0 || len(lost) == 0 || rest-len(lost) > rest/2 {
+		return nil
+	}
+	return problem.New(problem.ClusterNeeded, "node", strings.TrimSuffix(address, ":5222"), "lost", strings.Join(lost, ", "), "first", lost[0])
+}
+
 // Reset implements xmppapi.API.
 func (x *XMPP) Reset(context.Context) (stillMember string, err error) {
 	x.site.mu.Lock()
 	defer x.site.mu.Unlock()
-	if x.member() && len(x.data.members) > 1 && x.remove(x.address) != nil {
-		stillMember = x.address
+	if x.member() && len(x.data.members) > 1 {
+		switch err := x.remove(x.address); {
+		case problem.CodeOf(err) == problem.ClusterNeeded:
+			return "", err
+		case err != nil:
+			stillMember = x.address
+		}
 	}
 	x.data = &data{}
 	return stillMember, nil
@@ -350,7 +377,7 @@ func (x *XMPP) Dial(_ context.Context, addr string) error {
 		return errors.New("no route to host")
 	}
 	if !other.taken.Enabled && (port != "5222" || !other.member()) {
-		return errors.New("connection refused")
+		return syscall.ECONNREFUSED
 	}
 	return nil
 }

@@ -144,6 +144,18 @@ func (x *XMPP) bridge(name string) int {
 	return slices.IndexFunc(x.data.bridges, func(b xmppapi.CallBridge) bool { return b.Name == name })
 }
 
+// DescribeCallBridge implements xmppapi.API.
+func (x *XMPP) DescribeCallBridge(_ context.Context, name string, d xmppapi.Description) error {
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
+	i := x.bridge(name)
+	if i < 0 {
+		return problem.New(problem.BridgeUnknown, "name", name)
+	}
+	x.data.bridges[i].Description = d
+	return nil
+}
+
 // DelCallBridge implements xmppapi.API.
 func (x *XMPP) DelCallBridge(_ context.Context, name string) error {
 	x.site.mu.Lock()
@@ -209,13 +221,32 @@ func (x *XMPP) Password(name string) string {
 	return x.data.users[name]
 }
 
+// Listed is a directory's list of who exists.
+func (x *XMPP) Listed(names ...string) {
+	x.site.mu.Lock()
+	defer x.site.mu.Unlock()
+	if x.data.users == nil {
+		x.data.users = map[string]string{}
+	}
+	x.data.left = map[string]bool{}
+	for name := range x.data.users {
+		x.data.left[name] = !slices.Contains(names, name)
+	}
+	for _, name := range names {
+		if _, ok := x.data.users[name]; !ok {
+			x.data.users[name] = ""
+		}
+	}
+}
+
 // Users implements xmppapi.API.
 func (x *XMPP) Users(context.Context) ([]xmppapi.User, error) {
 	x.site.mu.Lock()
 	defer x.site.mu.Unlock()
 	var us []xmppapi.User
 	for name := range x.data.users {
-		us = append(us, xmppapi.User{Name: name})
+		directory := x.data.users[name] == ""
+		us = append(us, xmppapi.User{Name: name, Directory: directory, Left: directory && x.data.left[name]})
 	}
 	slices.SortFunc(us, func(a, b xmppapi.User) int { return cmp.Compare(a.Name, b.Name) })
 	return us, nil
