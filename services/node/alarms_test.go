@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"parley/services/network/loopback"
 )
 
 // awaitAlarms waits until the console shows just these fault conditions, beside
@@ -96,7 +98,7 @@ func TestAlarmsOfANode(t *testing.T) {
 	p.awaitAlarms()
 
 	p.mmp("pki", "selfsigned", "web", "CN:cb1."+domain)
-	p.mmp("webadmin", "listen", "a", strconv.Itoa(freePort(t)))
+	p.mmp("webadmin", "listen", "a", strconv.Itoa(loopback.Port(t)))
 	p.mmp("webadmin", "certs", "web.key", "web.crt")
 	p.mmp("webadmin", "enable")
 	key := filepath.Join(t.TempDir(), "web.key")
@@ -110,4 +112,35 @@ func TestAlarmsOfANode(t *testing.T) {
 	p.put(key)
 	p.mmp("webadmin", "restart")
 	p.awaitAlarms()
+}
+
+// Two Call Bridges of one name and secret end each other's connection. Each
+// node says so, whichever of them is connected at the moment.
+func TestAlarmsOfTwins(t *testing.T) {
+	c, secrets := newCluster(t, 2)
+	for _, p := range c.nodes {
+		p.mmp("callbridge", "xmpp", "name", "cb1")
+		p.mmp("callbridge", "xmpp", "domain", domain)
+		p.mmp("callbridge", "xmpp", "server", p.address)
+		p.mmp("callbridge", "trust", "certall.cer")
+		p.mmpWith(secrets[0]+"\n", "callbridge", "xmpp", "secret")
+		p.mmp("callbridge", "enable")
+	}
+	const alarm = "Another Call Bridge connects as 'cb1'"
+	for _, p := range c.nodes {
+		p.awaitAlarm(alarm, true)
+		if out, status := p.try("", "callbridge", "test"); status == 0 || !strings.Contains(out, alarm) {
+			t.Errorf("callbridge test on %s: exit status %d\n%s\nwant that the name fails", p.address, status, out)
+		}
+		out, _ := p.try("", "xmpp", "diagnose")
+		line := "FAIL  "
+		if p == c.nodes[0] {
+			line += c.nodes[1].address + ": own Call Bridge: the same as that of " + p.address + ", cb1; "
+		} else {
+			line += "own Call Bridge: " + p.address + " has the same as " + c.nodes[0].address + ", cb1; "
+		}
+		if !strings.Contains(out, line) {
+			t.Errorf("xmpp diagnose on %s:\n%swant %q", p.address, out, line)
+		}
+	}
 }

@@ -20,7 +20,8 @@ import (
 )
 
 // TestCallBridgeOutlivesItsServers kills the server that a Call Bridge is
-// connected to, again and again (BRIDGE_KILLS, 5), while a client asks the
+// connected to, again and again (BRIDGE_KILLS, 5; the last two are not killed
+// but frozen, as one that loses its power says nothing either), while a client asks the
 // bridge for answers: it is connected to another one within 2 s each time, and
 // what the client was acknowledged is answered.
 func TestCallBridgeOutlivesItsServers(t *testing.T) {
@@ -56,7 +57,12 @@ func TestCallBridgeOutlivesItsServers(t *testing.T) {
 		}
 		asker.awaitAnswer(t, since.Add(settled))
 		killed := time.Now()
-		victim.kill()
+		end, again := victim.kill, func() { victim.start() }
+		if n >= kills-2 {
+			end, again = victim.freeze, victim.thaw
+			role = "frozen " + role
+		}
+		end()
 		next, at := bridge.awaitOther(victim, since)
 		answered := asker.awaitAnswer(t, killed)
 		took, gaps = append(took, at.Sub(killed)), append(gaps, answered.Sub(killed))
@@ -65,10 +71,11 @@ func TestCallBridgeOutlivesItsServers(t *testing.T) {
 			// A machine that does other things freezes nodes.
 			late++
 		}
-		victim.start()
+		again()
 		c.awaitMembers(c.nodes...)
 	}
 	asker.finish(t)
+	bridge.keepsThroughItsOwn(t, 3*time.Second)
 	slices.Sort(took)
 	slices.Sort(gaps)
 	t.Logf("connected again: median %v, worst %v; an answer again: median %v, worst %v", took[kills/2], took[kills-1], gaps[kills/2], gaps[kills-1])
@@ -108,6 +115,21 @@ func (c *cluster) bridgeAlone(secret string) *standalone {
 func (b *standalone) server() (*program, time.Time) {
 	b.t.Helper()
 	return b.awaitOther(nil, time.Time{})
+}
+
+// keepsThroughItsOwn freezes the bridge itself for a time, which is not the
+// server's silence.
+func (b *standalone) keepsThroughItsOwn(t *testing.T, frozen time.Duration) {
+	t.Helper()
+	_, before := b.server()
+	b.freeze()
+	time.Sleep(frozen)
+	b.thaw()
+	// Were it counted, the connection would be given up at once.
+	time.Sleep(time.Second)
+	if _, after := b.server(); !after.Equal(before) {
+		t.Errorf("after it was frozen for %v itself the bridge has a connection since %v; want it kept since %v", frozen, after, before)
+	}
 }
 
 // awaitOther waits for a connection that is later than since, to a node other
@@ -246,19 +268,16 @@ func (a *asker) awaitAnswer(t *testing.T, after time.Time) (at time.Time) {
 func (a *asker) finish(t *testing.T) {
 	t.Helper()
 	a.stop()
-	missing := func() (ids []string) {
+	await(t, "answers to all", func(context.Context) error {
 		a.mu.Lock()
 		defer a.mu.Unlock()
+		var ids []string
 		for id := range a.acked {
 			if a.answers[id] == 0 {
 				ids = append(ids, id)
 			}
 		}
-		slices.Sort(ids)
-		return ids
-	}
-	await(t, "answers to all", func(context.Context) error {
-		if ids := missing(); len(ids) > 0 {
+		if slices.Sort(ids); len(ids) > 0 {
 			return fmt.Errorf("none to %d requests that were acknowledged: %s; refused: %v", len(ids), strings.Join(ids, " "), a.refusals)
 		}
 		return nil

@@ -41,15 +41,24 @@ var lastSubnet atomic.Uint32
 // one each, all of which are the trust bundle.
 func newNodes(t *testing.T, n int, shared bool) *cluster {
 	t.Helper()
-	c := &cluster{t: t, ca: opensslca.New(t), dir: t.TempDir(), trust: "abhiall.cer"}
-	c.root = c.file("certall.cer")
-	copyFile(t, c.ca.Certificate(), c.root)
 	subnet := fmt.Sprintf("127.%d.%d.", 100+os.Getpid()%100, 100+lastSubnet.Add(1))
+	var programs []*program
 	for i := range n {
 		p := newProgram(t)
 		p.address = fmt.Sprintf("%s%d", subnet, i+1)
+		programs = append(programs, p)
+	}
+	return prepare(t, programs, shared)
+}
+
+// prepare is newNodes of programs that have not started yet.
+func prepare(t *testing.T, programs []*program, shared bool) *cluster {
+	t.Helper()
+	c := &cluster{t: t, nodes: programs, ca: opensslca.New(t), dir: t.TempDir(), trust: "abhiall.cer"}
+	c.root = c.file("certall.cer")
+	copyFile(t, c.ca.Certificate(), c.root)
+	for i, p := range c.nodes {
 		p.start()
-		c.nodes = append(c.nodes, p)
 		p.mmp("hostname", fmt.Sprintf("cb%d", i+1))
 		if i == 0 || !shared {
 			p.mmp("pki", "csr", "abhiall", "CN:"+domain, "subjectAltName:"+domain+",cb1."+domain+",cb2."+domain+",cb3."+domain)
@@ -97,6 +106,13 @@ func concatenate(t *testing.T, to string, from ...string) {
 func newCluster(t *testing.T, n int, users ...string) (c *cluster, secrets []string) {
 	t.Helper()
 	c = newNodes(t, n, true)
+	return c, c.unite(users...)
+}
+
+// unite makes members of prepared nodes.
+func (c *cluster) unite(users ...string) (secrets []string) {
+	t, n := c.t, len(c.nodes)
+	t.Helper()
 	first := c.nodes[0]
 	for _, b := range []string{"cb1", "cb2"} {
 		secrets = append(secrets, secretOf(t, first.mmp("xmpp", "callbridge", "add", b)))
@@ -110,7 +126,7 @@ func newCluster(t *testing.T, n int, users ...string) (c *cluster, secrets []str
 		c.nodes[i%n].mmpWith(strings.Repeat("secret of "+u+"\n", 2), "xmpp", "user", "add", u)
 	}
 	c.awaitMembers(c.nodes...)
-	return c, secrets
+	return secrets
 }
 
 // secretOf reads what callbridge add has shown.

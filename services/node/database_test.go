@@ -84,7 +84,7 @@ func awaitBridges(t *testing.T, p *program, want string) {
 }
 
 // databaseAlarm begins the condition that the database takes no changes.
-const databaseAlarm = "Database not running: "
+const databaseAlarm = "Database takes no changes"
 
 // awaitAlarm waits until the console shows a fault condition, among others, or
 // does not any more.
@@ -108,7 +108,8 @@ func TestDatabase(t *testing.T) {
 	c.databaseFiles(ca)
 	c.databaseReady(one, two)
 	one.mmp("database", "cluster", "initialize")
-	two.mmpWith("Y\n", "database", "cluster", "join", one.address)
+	two.mmp("dns", "add", "rr", "db1."+domain+". 60 IN A "+one.address)
+	two.mmpWith("Y\n", "database", "cluster", "join", "db1."+domain)
 	three.mmp("database", "cluster", "certs", "dbclusterclient.key", "dbclusterclient.cer", "dbca.cer")
 	three.mmp("database", "cluster", "connect", two.address)
 	for _, p := range c.nodes {

@@ -16,14 +16,15 @@ import (
 	"parley/services/xmpp/realclient"
 )
 
-const ldapPeople = `dn: uid=alice,dc=example,dc=com
+const ldapAlice = `dn: uid=alice,dc=example,dc=com
 objectClass: inetOrgPerson
 uid: alice
 cn: Alice
 sn: Liddell
 userPassword: Wonder-land1
+`
 
-dn: uid=bob,dc=example,dc=com
+const ldapBob = `dn: uid=bob,dc=example,dc=com
 objectClass: inetOrgPerson
 uid: bob
 cn: Bob
@@ -31,22 +32,30 @@ sn: Star
 userPassword: Star-light1
 `
 
+const ldapPeople = ldapAlice + "\n" + ldapBob
+
 // bridgeWithDirectory sets up the Call Bridge of a node, which asks an LDAP
 // server.
 func (c *cluster) bridgeWithDirectory(p *program, name, secret string, ldap *openldap.Server) {
 	c.t.Helper()
-	ca := c.file("ldap-" + name + ".cer")
-	copyFile(c.t, ldap.CA.Certificate(), ca)
-	p.put(ca)
 	p.mmp("callbridge", "xmpp", "name", name)
 	p.mmp("callbridge", "xmpp", "domain", domain)
 	p.mmp("callbridge", "xmpp", "server", "localhost")
 	p.mmp("callbridge", "trust", "certall.cer")
 	p.mmpWith(secret+"\n", "callbridge", "xmpp", "secret")
 	p.mmp("callbridge", "enable")
+	c.setDirectory(p, "ldap-"+name+".cer", ldap)
+}
+
+// setDirectory has a node ask an LDAP server, which it trusts by a file of that
+// name.
+func (c *cluster) setDirectory(p *program, file string, ldap *openldap.Server) {
+	c.t.Helper()
+	copyFile(c.t, ldap.CA.Certificate(), c.file(file))
+	p.put(c.file(file))
 	p.mmp("callbridge", "directory", "address", "127.0.0.1")
 	p.mmp("callbridge", "directory", "port", strconv.Itoa(ldap.Plain))
-	p.mmp("callbridge", "directory", "trust", "ldap-"+name+".cer")
+	p.mmp("callbridge", "directory", "trust", file)
 	p.mmp("callbridge", "directory", "basedn", openldap.Base)
 	p.mmp("callbridge", "directory", "user", "$uid$")
 	p.mmp("callbridge", "directory", "username", openldap.Reader)
@@ -122,6 +131,8 @@ func TestDirectoryUsers(t *testing.T) {
 		t.Errorf("with a wrong password: failed for %s; want auth", e.Reason)
 	}
 
+	c.leaves(alice, bob, first, second)
+
 	first.Freeze(true)
 	for _, p := range c.nodes {
 		begun := time.Now()
@@ -146,6 +157,63 @@ func TestDirectoryUsers(t *testing.T) {
 	if out := three.mmp("xmpp", "user", "list"); strings.Contains(out, "alice  0         directory") {
 		t.Errorf("xmpp user list:\n%s\nwant alice's password here", out)
 	}
+}
+
+// leaves has alice, who is connected to the third node, leave the directory of
+// the first node's Call Bridge, and then that of the second's as well, and come back.
+func (c *cluster) leaves(alice, bob *realclient.Client, first, second *openldap.Server) {
+	c.t.Helper()
+	one, two, three := c.nodes[0], c.nodes[1], c.nodes[2]
+	leave := "dn: uid=alice," + openldap.Base + "\nchangetype: delete\n"
+	back := strings.Replace(ldapAlice, "\n", "\nchangetype: add\n", 1)
+	sync := func(p *program, want string) {
+		c.t.Helper()
+		if out := p.mmp("callbridge", "directory", "sync"); out != "SUCCESS: "+want+"\n" {
+			c.t.Errorf("callbridge directory sync on %s = %q; want %s", p.address, out, want)
+		}
+	}
+	login := func(user string) *realclient.Client {
+		c.t.Helper()
+		cfg := c.clientConfig(realclient.Slixmpp, user, three)
+		cfg.Password = "Wonder-land1"
+		return realclient.Start(c.t, cfg)
+	}
+	first.Modify(leave)
+	sync(one, "1 user")
+	bob.Do("send", "alice@"+domain, "one list has you", "m3")
+	alice.Await("a message while one list has her", body("one list has you"))
+
+	second.Modify(leave)
+	sync(two, "1 user")
+	begun := time.Now()
+	if e := alice.AwaitKind("stream-error"); e.Condition != "not-authorized" {
+		c.t.Errorf("the session of who has left ends with %q; want not-authorized", e.Condition)
+	}
+	c.t.Logf("session ended %v after the list", time.Since(begun))
+	three.awaitUser("alice  0         no longer in the directory  none")
+	if e := login("alice").AwaitKind("failed"); e.Reason != "auth" {
+		c.t.Errorf("the log-in of who has left failed for %s; want auth", e.Reason)
+	}
+	bob.Do("send", "alice@"+domain, "until you are back", "m4")
+	three.awaitUser("alice  1         no longer in the directory  none")
+
+	second.Modify(back)
+	first.Modify(back)
+	sync(two, "2 users")
+	three.awaitUser("alice  1         directory  none")
+	login("alice").Await("what waited", body("until you are back"))
+	sync(one, "2 users")
+}
+
+// awaitUser waits until 'xmpp user list' has a line.
+func (p *program) awaitUser(line string) {
+	p.t.Helper()
+	await(p.t, "xmpp user list on "+p.address, func(context.Context) error {
+		if out, _ := p.try("", "xmpp", "user", "list"); !strings.Contains(out, line+"\n") {
+			return fmt.Errorf("no %q in\n%s", line, out)
+		}
+		return nil
+	})
 }
 
 // TestDirectoryShared: what one node sets of the directory holds for the others
@@ -196,6 +264,17 @@ func TestDirectoryShared(t *testing.T) {
 	login("alice", "Wonder-land1", two)
 	if out, status := two.try("", "callbridge", "directory", "port", "636"); status == 0 || !strings.Contains(out, "the database takes no changes at the moment") {
 		t.Errorf("a change without a primary: exit status %d\n%s\nwant it refused", status, out)
+	}
+	// Bridges of the same settings speak for each other, the dead one's too.
+	for _, step := range []struct{ ldif, users, row string }{
+		{"dn: uid=bob," + openldap.Base + "\nchangetype: delete\n", "1 user", "bob    0         no longer in the directory  none"},
+		{strings.Replace(ldapBob, "\n", "\nchangetype: add\n", 1), "2 users", "bob    0         directory  none"},
+	} {
+		ldap.Modify(step.ldif)
+		if out := two.mmp("callbridge", "directory", "sync"); out != "SUCCESS: "+step.users+"\n" {
+			t.Errorf("callbridge directory sync = %q; want %s", out, step.users)
+		}
+		three.awaitUser(step.row)
 	}
 	// A copy is read without a majority, and whoever connects reads one.
 	for _, p := range []*program{two, three} {

@@ -24,11 +24,12 @@ import (
 func EventLog(paths config.Paths, group int, board string, log *slog.Logger) *eventlog.Server {
 	web := webadminapi.NewClient(paths.Socket("webadmin"))
 	network, bridge := networkapi.NewClient(paths.Socket("network")), callbridgeapi.NewClient(paths.Socket("callbridge"))
-	database := databaseapi.NewClient(paths.Socket("database"))
 	watcher := watch.New(watch.Deps{
 		Config: inForce{directorySettings(paths)},
 		XMPP:   xmppapi.NewClient(paths.Socket("xmpp")),
 		Init:   initapi.NewClient(paths.Socket("init")),
+
+		Database: databaseapi.NewClient(paths.Socket("database")),
 		Services: []watch.Service{
 			{Key: "network.service", Name: "Network", Ask: func(ctx context.Context) (string, error) {
 				_, err := network.Interfaces(ctx)
@@ -40,10 +41,6 @@ func EventLog(paths config.Paths, group int, board string, log *slog.Logger) *ev
 			}},
 			{Key: "webadmin.service", Name: "Webadmin", Wanted: func(d config.Document) bool { return d.Webadmin.Enabled }, Ask: func(ctx context.Context) (string, error) {
 				s, err := web.Status(ctx)
-				return s.Trouble, err
-			}},
-			{Key: "database.service", Name: "Database", Ask: func(ctx context.Context) (string, error) {
-				s, err := database.Status(ctx)
 				return s.Trouble, err
 			}},
 		},

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"parley/services/callbridge/directory/openldap"
 	"parley/services/config"
 	"parley/services/diagnosis"
 )
@@ -30,14 +31,19 @@ type deployment struct {
 	first, second, third *program
 	// secrets are those of the Call Bridges, by name.
 	secrets map[string]string
+	// machines are the nodes' own, where they have such.
+	machines *machines
+	// ldap is nobody's until withDirectory.
+	ldap *openldap.Server
 }
 
 // mistake is made on a deployment, and mended by what diagnose says of it.
 type mistake struct {
 	name string
 	make func(d *deployment)
-	// what is found of it, and how the command begins that mends it.
-	what, command string
+	// what is found of it, and how the command begins that mends it; where that
+	// is none of the console's, advice is what is to be done.
+	what, command, advice string
 	// from is the node on which one diagnoses, the first where it is nil.
 	from func(d *deployment) *program
 	// hand does what the advice says to do beside the console. Where the
@@ -55,7 +61,15 @@ type mistake struct {
 func newDeployment(t *testing.T) *deployment {
 	t.Helper()
 	c, secrets := newCluster(t, 3)
-	d := &deployment{cluster: c, first: c.nodes[0], second: c.nodes[1], third: c.nodes[2]}
+	return deploy(c, secrets)
+}
+
+// deploy is newDeployment of three members.
+func deploy(c *cluster, secrets []string) *deployment {
+	t := c.t
+	t.Helper()
+	ldap := openldap.Start(t, openldap.Config{LDIF: ldapPeople, Names: "IP:127.0.0.1"})
+	d := &deployment{cluster: c, ldap: ldap, first: c.nodes[0], second: c.nodes[1], third: c.nodes[2]}
 	d.secrets = map[string]string{"cb1": secrets[0], "cb2": secrets[1], "cb3": secretOf(t, d.first.mmp("xmpp", "callbridge", "add", "cb3"))}
 	for i, p := range c.nodes {
 		// A renewed certificate is trusted by its authority.
@@ -83,10 +97,20 @@ func record(service string, port int, name string) string {
 	return fmt.Sprintf("_xmpp-%s._tcp.%s. 86400 IN SRV 0 0 %d %s.", service, domain, port, name)
 }
 
+// diagnoseLimit is what 'xmpp diagnose' may take, whatever does not answer.
+const diagnoseLimit = 10 * time.Second
+
 // faults are the findings of a node that are not of the test's own short ways:
 // openssl's certificates are for less than 30 days.
 func (d *deployment) faults(p *program) (found []diagnosis.Finding) {
-	for _, f := range diagnosis.New(diagnosis.Machine(config.FolderPaths(p.state))).Run(d.t.Context()) {
+	machine := diagnosis.Machine(config.FolderPaths(p.state))
+	machine.Dial = p.dial
+	begun := time.Now()
+	all := diagnosis.New(machine).Run(d.t.Context())
+	if took := time.Since(begun); took > diagnoseLimit {
+		d.t.Errorf("the diagnosis took %v; want less than %v", took, diagnoseLimit)
+	}
+	for _, f := range all {
 		if f.Level != diagnosis.OK && !strings.Contains(f.Detail, "expires in") {
 			found = append(found, f)
 		}
@@ -131,15 +155,20 @@ const mostRounds = 6
 func TestDiagnoseMends(t *testing.T) {
 	d := newDeployment(t)
 	d.awaitWell(d.first, "before any mistake")
-	all := slices.Concat(recordMistakes, certificateMistakes, trustMistakes, serviceMistakes, bridgeMistakes, memberMistakes)
+	all := slices.Concat(recordMistakes, certificateMistakes, trustMistakes, serviceMistakes, bridgeMistakes, memberMistakes, directoryMistakes)
 	if len(all) < 30 {
 		t.Errorf("%d mistakes; want 30 at least", len(all))
 	}
+	d.mendAll(all)
+}
+
+// mendAll makes one mistake after the other, each a test of its own.
+func (d *deployment) mendAll(all []mistake) {
 	for _, m := range all {
-		if t.Failed() {
+		if d.t.Failed() {
 			return
 		}
-		t.Run(m.name, func(t *testing.T) {
+		d.t.Run(m.name, func(t *testing.T) {
 			inner := *d
 			c := *d.cluster
 			c.t, inner.cluster = t, &c
@@ -175,8 +204,11 @@ func (d *deployment) mend(m mistake) {
 		cause = found[i]
 		return nil
 	})
-	if !slices.ContainsFunc(cause.Commands, func(c string) bool { return strings.HasPrefix(c, m.command) }) {
+	if m.command != "" && !slices.ContainsFunc(cause.Commands, func(c string) bool { return strings.HasPrefix(c, m.command) }) {
 		d.t.Errorf("%s\nwant the command %q", cause.Text(), m.command)
+	}
+	if !strings.Contains(cause.Advice, m.advice) {
+		d.t.Errorf("%s\nwant the advice %q", cause.Text(), m.advice)
 	}
 	for round := 1; len(found) > 0; round++ {
 		if round > mostRounds {
@@ -248,6 +280,8 @@ func (d *deployment) enter(p *program, command string) {
 		answer = d.secrets[name] + "\n"
 	case command == "callbridge xmpp secret":
 		answer = p.secrets()["cb"+strconv.Itoa(slices.Index(d.nodes, p)+1)] + "\n"
+	case command == "callbridge directory password":
+		answer = openldap.ReaderSecret + "\n"
 	case strings.HasSuffix(command, "<first node>"):
 		command = strings.ReplaceAll(command, "<first node>", d.first.address)
 	case strings.HasSuffix(command, ".key <certificate> <bundle>"):
@@ -256,8 +290,8 @@ func (d *deployment) enter(p *program, command string) {
 		d.sign(p, base)
 		command = strings.ReplaceAll(command, "<certificate> <bundle>", base+".cer certall.cer")
 	}
-	if command == "callbridge test" {
-		// It is no remedy, and says no while a bridge has to try again.
+	if command == "callbridge test" || command == "callbridge directory test" {
+		// They are no remedies, and say no while a bridge has to try again.
 		p.try("", command)
 		return
 	}

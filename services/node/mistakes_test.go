@@ -244,6 +244,9 @@ var bridgeMistakes = []mistake{
 		},
 		words: map[string]string{"<name>": "cb3"},
 	}, {
+		name: "a Call Bridge that was given another's name", what: "rightly is, and has the secret of cb1", command: "callbridge xmpp name cb1",
+		make: func(d *deployment) { d.first.mmp("callbridge", "xmpp", "name", "cb2") },
+	}, {
 		name: "a Call Bridge that trusts no server", what: "certificate failure", command: "callbridge trust",
 		make:  func(d *deployment) { d.third.mmp("callbridge", "trust", "none") },
 		words: map[string]string{"<bundle>": "certall.cer"},

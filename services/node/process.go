@@ -28,6 +28,7 @@ import (
 	"parley/services/eventlog/trace"
 	"parley/services/journal"
 	"parley/services/network"
+	"parley/services/network/networkapi"
 	"parley/services/sshd"
 	"parley/services/webadmin"
 	"parley/services/xmpp"
@@ -65,8 +66,8 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer lock.Close()
-	fmt.Fprintf(cfg.Out, "node of %s: ssh -p %d admin@%s, XMPP on %[3]s:%[4]d, components on %[3]s:%[5]d\n",
-		cfg.State, cfg.SSHPort, cfg.Address, xmpp.ClientPort, xmpp.ComponentPort)
+	fmt.Fprintf(cfg.Out, "node of %s: ssh -p %d admin@%s, XMPP on %s, components on %s\n", cfg.State, cfg.SSHPort, cfg.Address,
+		netip.AddrPortFrom(cfg.Address, xmpp.ClientPort), netip.AddrPortFrom(cfg.Address, xmpp.ComponentPort))
 	for {
 		if err := runOnce(ctx, cfg, paths); !errors.Is(err, errReboot) {
 			return err
@@ -117,7 +118,7 @@ func runOnce(ctx context.Context, cfg Config, paths config.Paths) error {
 		"init":    &control.Server{Path: paths.Socket("init"), Handler: initapi.Handler(power), Group: ownGroup, Log: log},
 		"network": net,
 		"xmpp": xmpp.New(xmpp.Config{Paths: paths, Group: ownGroup, Version: cfg.Version},
-			xmpp.Deps{Config: store, Listen: net.Listen, Address: net.InterfaceAddress, Examine: diagnosis.New(diagnosis.Machine(paths)).Answer, Log: xmppTrace.Logger(log)}),
+			xmpp.Deps{Config: store, Listen: net.Listen, Address: net.InterfaceAddress, Names: net.Names(), Examine: diagnosis.New(diagnosis.Machine(paths)).Answer, Log: xmppTrace.Logger(log)}),
 		// Faults live as long as this process: its services are all in it.
 		"eventlog": EventLog(paths, ownGroup, "", log),
 		"callbridge": callbridge.New(callbridge.Config{Paths: paths, Group: ownGroup}, callbridge.Deps{
@@ -125,7 +126,7 @@ func runOnce(ctx context.Context, cfg Config, paths config.Paths) error {
 			Own: func() []netip.Addr { return []netip.Addr{cfg.Address} }, Deployment: databaseapi.NewClient(paths.Socket("database")), Log: bridgeTrace.Logger(log),
 		}),
 		"database": database.New(database.Config{Paths: paths, Group: ownGroup, Version: cfg.Version},
-			database.Deps{Config: store, Listen: net.Listen, Address: net.InterfaceAddress, Log: log}),
+			database.Deps{Config: store, Listen: net.Listen, Address: net.InterfaceAddress, Names: net.Names(), Log: log}),
 		"trace of xmpp": xmppTrace, "trace of dns": dnsTrace, "trace of callbridge": bridgeTrace,
 		"sshd":     desk.SSH(sshListen(cfg), log),
 		"webadmin": desk.Webadmin(ownGroup, net.Listen, log),
@@ -173,6 +174,7 @@ func (d *Desk) Webadmin(group int, listen network.Listener, log *slog.Logger) *w
 		CallBridge: callbridgeapi.NewClient(d.Paths.Socket("callbridge")),
 		Events:     eventlogapi.NewClient(d.Paths.Socket("eventlog")),
 		Database:   databaseapi.NewClient(d.Paths.Socket("database")),
+		Network:    networkapi.NewClient(d.Paths.Socket("network")),
 		Diagnose:   diagnosis.New(diagnosis.Machine(d.Paths)).Run,
 		Audit:      d.Journal, Log: log, Now: time.Now,
 	})

@@ -4,17 +4,19 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"parley/services/diagnosis"
+	"parley/services/network/loopback"
 	"parley/services/node"
+	"parley/services/xmpp/faults"
 )
 
 // made is what the program under test is made of, which the test's own has in it
@@ -24,25 +26,40 @@ var made = node.Run
 // parley is the program under test, built once.
 var parley string
 
-func TestMain(m *testing.M) {
-	runtime.KeepAlive(made)
-	dir, err := os.MkdirTemp("", "parley")
-	if err != nil {
-		panic(err)
-	}
-	parley = filepath.Join(dir, "parley")
-	build := exec.Command("go", "build", "-o", parley, "parley/cmd/parley")
-	build.Stdout, build.Stderr = os.Stdout, os.Stderr
-	status := 1
-	if err := build.Run(); err == nil {
-		status = m.Run()
-	}
-	os.RemoveAll(dir)
-	os.Exit(status)
-}
+// place is what a test may do to network, disks and clocks: nothing, unless
+// it was run again, in namespaces of its own.
+var (
+	place faults.Place
+	again bool
+)
 
-// lastAddress gives each node of a test run an address of its own.
-var lastAddress atomic.Uint32
+// binaryEnv names the program under test; without it one is built.
+const binaryEnv = "PARLEY_BINARY"
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	runtime.KeepAlive(made)
+	var err error
+	if place, again, err = faults.Inside(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if parley = os.Getenv(binaryEnv); parley == "" {
+		dir, err := os.MkdirTemp("", "parley")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		parley = filepath.Join(dir, "parley")
+		if err := faults.Build(context.Background(), parley); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
 
 // program is a node in a process of its own.
 type program struct {
@@ -50,8 +67,12 @@ type program struct {
 	state   string
 	address string
 	sshPort int
-	cmd     *exec.Cmd
-	log     *os.File
+	// prefix are words that run a program on the node's own machine, if it has
+	// one, and dial connects from there.
+	prefix []string
+	dial   func(ctx context.Context, addr string) error
+	cmd    *exec.Cmd
+	log    *os.File
 }
 
 // newProgram returns a node that has not started yet.
@@ -66,13 +87,13 @@ func newProgram(t *testing.T) *program {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &program{t: t, state: state, address: fmt.Sprintf("127.0.77.%d", 10+lastAddress.Add(1)), sshPort: freePort(t), log: log}
+	p := &program{t: t, state: state, address: loopback.Address().String(), sshPort: loopback.Port(t), dial: diagnosis.Dial, log: log}
 	t.Cleanup(func() {
 		p.kill()
 		log.Close()
 		if t.Failed() {
 			data, _ := os.ReadFile(log.Name())
-			syslog, _ := os.ReadFile(filepath.Join(state, "log", "syslog"))
+			syslog, _ := os.ReadFile(filepath.Join(p.state, "log", "syslog"))
 			t.Logf("output of the node:\n%s\nsyslog:\n%s", data, syslog)
 		}
 		os.RemoveAll(state)
@@ -80,21 +101,12 @@ func newProgram(t *testing.T) *program {
 	return p
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // start runs the node until it answers its console, and returns how long that
 // took.
 func (p *program) start() time.Duration {
 	p.t.Helper()
-	p.cmd = exec.Command(parley, "run", "-state", p.state, "-a", p.address, "-ssh-port", fmt.Sprint(p.sshPort))
+	words := append(slices.Clone(p.prefix), parley, "run", "-state", p.state, "-a", p.address, "-ssh-port", fmt.Sprint(p.sshPort))
+	p.cmd = exec.Command(words[0], words[1:]...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	begun := time.Now()
 	if err := p.cmd.Start(); err != nil {
@@ -103,7 +115,7 @@ func (p *program) start() time.Duration {
 	for {
 		if out, status := p.try("", "xmpp", "status"); status == 0 {
 			return time.Since(begun)
-		} else if time.Since(begun) > 30*time.Second {
+		} else if time.Since(begun) > time.Minute {
 			p.t.Fatalf("the node does not answer: %s", out)
 		}
 	}
@@ -135,7 +147,8 @@ func (p *program) try(stdin string, words ...string) (out string, status int) {
 func (p *program) command(stdin string, args ...string) (out string, status int) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, parley, args...)
+	words := append(append(slices.Clone(p.prefix), parley), args...)
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
 	cmd.Stdin = strings.NewReader(stdin)
 	var b bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &b, &b
@@ -186,7 +199,7 @@ func copyFile(t *testing.T, from, to string) {
 func TestSecondNodeOfAFolderIsRefused(t *testing.T) {
 	p := newProgram(t)
 	p.start()
-	out, status := p.command("", "run", "-state", p.state, "-a", p.address, "-ssh-port", fmt.Sprint(freePort(t)))
+	out, status := p.command("", "run", "-state", p.state, "-a", p.address, "-ssh-port", fmt.Sprint(loopback.Port(t)))
 	if status != 1 || !strings.Contains(out, "already runs") {
 		t.Errorf("a second node: exit status %d\n%s", status, out)
 	}

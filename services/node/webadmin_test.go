@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"parley/services/network/loopback"
 )
 
 // TestWebadmin sets Webadmin up on the console of a node that runs, and uses
@@ -22,7 +24,7 @@ func TestWebadmin(t *testing.T) {
 	const password = "Sommer2026!"
 	p := newProgram(t)
 	p.start()
-	port := freePort(t)
+	port := loopback.Port(t)
 	p.mmp("hostname", "cb1."+domain)
 	p.mmpWith(strings.Repeat(password+"\n", 2), "passwd", "admin")
 	p.mmp("pki", "selfsigned", "web", "CN:cb1."+domain, "subjectAltName:cb1."+domain+","+p.address)
