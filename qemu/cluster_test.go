@@ -6,14 +6,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"parley/qemu/qemutest"
-	"parley/services/xmpp/realclient"
 )
 
 // TestArticleCluster types the article's steps on three appliances that share
@@ -25,11 +23,12 @@ func TestArticleCluster(t *testing.T) {
 	for _, name := range nodeNames {
 		b["<key of "+name+">"], b["<certificate of "+name+">"] = "abhiall.key", "abhiall.cer"
 	}
-	articleCluster(t, "article-shared.txt", b)
+	articleCluster(t, "article-shared.txt", b, false)
 }
 
 // TestArticleClusterOfThreeCertificates is the same with a certificate for each
-// node. As it takes minutes more, it runs only by a target of its own.
+// node, a shared database with users of an LDAP server, and a leader that is
+// frozen for a while. As it takes minutes more, it runs only by a target of its own.
 func TestArticleClusterOfThreeCertificates(t *testing.T) {
 	qemutest.ISO(t)
 	if os.Getenv("PARLEY_ARTICLE") != "each" {
@@ -39,16 +38,20 @@ func TestArticleClusterOfThreeCertificates(t *testing.T) {
 	for _, name := range nodeNames {
 		b["<key of "+name+">"], b["<certificate of "+name+">"] = name+".key", name+".cer"
 	}
-	r := articleCluster(t, "article-each.txt", b)
+	r, dir := articleCluster(t, "article-each.txt", b, true)
+	r.freezeLeader("freeze", filepath.Join(dir, "certall.cer"), b["<secret of cb4>"])
 	r.resetLeader()
 }
 
-func articleCluster(t *testing.T, article string, b bindings) *rack {
-	r := newRack(t)
-	dir := t.TempDir()
+func articleCluster(t *testing.T, article string, b bindings, shared bool) (r *rack, dir string) {
+	r, dir = newRack(t), t.TempDir()
 	r.play(article, dir, b)
 	r.play("accounts.txt", dir, b)
 	r.callBridges(dir, b)
+	if shared {
+		r.directory(dir, b)
+	}
+	r.diagnose()
 
 	// The article's trouble 3: a member is reset and joins again. First it can
 	// tell the others, then it cannot.
@@ -69,9 +72,9 @@ func articleCluster(t *testing.T, article string, b bindings) *rack {
 	cb3.screen = nil
 
 	for round := range kills(t, 1) {
-		r.loseLeader(round, filepath.Join(dir, "certall.cer"), b["<secret of cb4>"])
+		r.loseLeader(fmt.Sprintf("power cut %d", round+1), filepath.Join(dir, "certall.cer"), b["<secret of cb4>"])
 	}
-	return r
+	return r, dir
 }
 
 // resetLeader resets the leader while it is a member, and has it join the
@@ -89,116 +92,6 @@ func (r *rack) resetLeader() {
 		}
 	}
 	r.awaitWhole(leader)
-}
-
-// loseLeader has clients talk on all nodes, cuts the power of the leader, and
-// has it come back.
-func (r *rack) loseLeader(round int, ca, secret string) {
-	t := r.t
-	leader, other, third := r.leader()
-	ada := other.client(realclient.Slixmpp, "ada", ca)
-	ada.AwaitOnline()
-	bob := third.client(realclient.Aioxmpp, "bob", ca)
-	bob.AwaitOnline()
-	eve := leader.client(realclient.Slixmpp, "eve", ca)
-	eve.AwaitOnline()
-	bridge := other.start(realclient.Config{
-		Library: realclient.Slixmpp, Component: true, JID: "cb4.tptac9.com", Password: secret, Host: other.address, Port: 5223, CA: ca,
-	})
-	bridge.AwaitKind("connected")
-
-	ada.Do("subscribe", "bob@tptac9.com")
-	ada.Await("bob's presence", presenceOf("bob"))
-	bob.Await("ada's presence", presenceOf("ada"))
-	numbered := func(who string, i int) string { return fmt.Sprintf("%s %d in round %d", who, i, round) }
-	talk := func(body string, from *realclient.Client, to *realclient.Client, address string) {
-		t.Helper()
-		body = fmt.Sprintf("%s in round %d", body, round)
-		from.Do("send", address, body, body)
-		to.Await(body, said(body))
-	}
-	talk("from ada to bob", ada, bob, "bob@tptac9.com")
-	talk("from bob to eve", bob, eve, "eve@tptac9.com")
-	talk("from eve to ada", eve, ada, "ada@tptac9.com")
-	talk("from the bridge to bob", bridge, bob, "bob@tptac9.com")
-
-	// ada, on a follower, and eve, on the leader, write to bob all the while.
-	arrivals := watch(bob)
-	stop := make(chan struct{})
-	var writing sync.WaitGroup
-	writing.Go(func() {
-		for i := 0; ; i++ {
-			id := numbered("ada", i)
-			ada.Do("send", "bob@tptac9.com", id, id)
-			select {
-			case <-stop:
-				return
-			case <-time.After(20 * time.Millisecond):
-			}
-		}
-	})
-	defer writing.Wait()
-	const certain, more = 20, 100
-	for i := range certain + more {
-		id := numbered("eve", i)
-		eve.Do("send", "bob@tptac9.com", id, id)
-	}
-	eve.Await("acknowledgements", func(e realclient.Event) bool {
-		return e.Event == "acked" && e.ID == numbered("eve", certain-1)
-	})
-	cut := time.Now()
-	leader.powerCut()
-	time.Sleep(3 * time.Second) // traffic while there is no leader, and under the next
-	acknowledged := eve.IDs("acked")
-	eve.Kill()
-	close(stop)
-	writing.Wait()
-
-	talk("the last from ada", ada, bob, "bob@tptac9.com")
-	gap := arrivals.stop(cut)
-	sent := ada.IDs("acked")
-	for _, id := range append(acknowledged, sent...) {
-		if strings.HasPrefix(id, "ada ") || strings.HasPrefix(id, "eve ") {
-			bob.Await("acknowledged message "+id, said(id))
-		}
-	}
-	for name, c := range map[string]*realclient.Client{"ada": ada, "bob": bob, "the Call Bridge": bridge} {
-		if n := c.Count(func(e realclient.Event) bool { return e.Event == "disconnected" || e.Event == "stream-error" }); n != 0 {
-			t.Errorf("%s, on a living node, lost the stream", name)
-		}
-	}
-	t.Logf("power cut of the leader: a gap of %v in delivery; %d of ada's and %d of eve's messages were acknowledged, none lost",
-		gap.Round(time.Millisecond), len(sent), len(acknowledged))
-
-	elsewhere := other.client(realclient.Slixmpp, "eve", ca)
-	elsewhere.AwaitOnline()
-	talk("from bob to eve elsewhere", bob, elsewhere, "eve@tptac9.com")
-	elsewhere.Do("quit")
-	elsewhere.AwaitKind("disconnected")
-
-	leader.powerOn()
-	began := time.Now()
-	r.awaitWhole(leader)
-	t.Logf("in the cluster again %.1f s after its login prompt", time.Since(began).Seconds())
-	r.awaitMended()
-	back := leader.client(realclient.Slixmpp, "eve", ca)
-	back.AwaitOnline()
-	talk("from bob to eve again", bob, back, "eve@tptac9.com")
-	talk("from eve to ada again", back, ada, "ada@tptac9.com")
-	for _, c := range []*realclient.Client{ada, bob, back, bridge} {
-		c.Do("quit")
-		c.AwaitKind("disconnected")
-	}
-}
-
-func presenceOf(user string) func(realclient.Event) bool {
-	return func(e realclient.Event) bool {
-		return e.Event == "presence" && e.Type == "available" && strings.HasPrefix(e.From, user+"@tptac9.com/")
-	}
-}
-
-func said(body string) func(realclient.Event) bool {
-	return func(e realclient.Event) bool { return e.Event == "message" && e.Body == body }
 }
 
 // leader returns the one that leads, and the others.
@@ -238,48 +131,4 @@ func (r *rack) awaitWhole(n *node) {
 			r.t.Errorf("%s lists (-want +got):\n%s", n.name, diff)
 		}
 	}
-}
-
-// arrivals are when messages came to a client, to a few milliseconds.
-type arrivals struct {
-	end   chan struct{}
-	ended chan struct{}
-	times []time.Time
-}
-
-func watch(c *realclient.Client) *arrivals {
-	a := &arrivals{end: make(chan struct{}), ended: make(chan struct{})}
-	go func() {
-		defer close(a.ended)
-		seen := 0
-		for last := false; ; {
-			n := c.Count(func(e realclient.Event) bool { return e.Event == "message" })
-			if n > seen {
-				seen = n
-				a.times = append(a.times, time.Now())
-			}
-			if last {
-				return
-			}
-			select {
-			case <-a.end:
-				last = true
-			case <-time.After(3 * time.Millisecond):
-			}
-		}
-	}()
-	return a
-}
-
-// stop returns the longest pause that ended after an instant.
-func (a *arrivals) stop(after time.Time) time.Duration {
-	close(a.end)
-	<-a.ended
-	var longest time.Duration
-	for i := 1; i < len(a.times); i++ {
-		if a.times[i].After(after) {
-			longest = max(longest, a.times[i].Sub(a.times[i-1]))
-		}
-	}
-	return longest
 }

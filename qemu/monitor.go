@@ -95,6 +95,17 @@ func (vm *VM) Reset(ctx context.Context) error {
 	return vm.monitor.execute(ctx, "system_reset", nil)
 }
 
+// Freeze stops the machine where it is. It does not notice, but for its clock,
+// which is behind by as long from then on.
+func (vm *VM) Freeze(ctx context.Context) error {
+	return vm.monitor.execute(ctx, "stop", nil)
+}
+
+// Thaw has a frozen machine go on.
+func (vm *VM) Thaw(ctx context.Context) error {
+	return vm.monitor.execute(ctx, "cont", nil)
+}
+
 // SendKeys presses keys on the VM's keyboard, one argument after the other;
 // keys joined by - are held together: "ctrl-alt-delete", "a", "ret".
 func (vm *VM) SendKeys(ctx context.Context, keys ...string) error {

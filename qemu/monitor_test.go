@@ -57,11 +57,19 @@ func TestMonitor(t *testing.T) {
 	if err := vm.SendKeys(t.Context(), "ctrl-alt-delete", "a"); err != nil {
 		t.Errorf("SendKeys = %v", err)
 	}
+	if err := vm.Freeze(t.Context()); err != nil {
+		t.Errorf("Freeze = %v", err)
+	}
+	if err := vm.Thaw(t.Context()); err != nil {
+		t.Errorf("Thaw = %v", err)
+	}
 	got := strings.Join(commands(), "\n")
 	want := `qmp_capabilities
 system_powerdown
 send-key{"keys":[{"data":"ctrl","type":"qcode"},{"data":"alt","type":"qcode"},{"data":"delete","type":"qcode"}]}
-send-key{"keys":[{"data":"a","type":"qcode"}]}`
+send-key{"keys":[{"data":"a","type":"qcode"}]}
+stop
+cont`
 	if got != want {
 		t.Errorf("commands =\n%s\nwant\n%s", got, want)
 	}

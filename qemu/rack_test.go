@@ -29,6 +29,8 @@ type rack struct {
 	lan   *lan.Switch
 	host  *lan.Host
 	nodes []*node
+	// shared: the nodes share a database, and by it an LDAP server's settings.
+	shared bool
 }
 
 // node is an appliance of the rack.
