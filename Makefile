@@ -84,7 +84,7 @@ test-boot: check-go $(ISO) ## boot the image: firmware, disks, power, the articl
 	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_BOOT_LOGS=$(CURDIR)/$(BUILD)/logs $(GO) test -count=1 -p 1 -timeout 20m -v ./qemu/... ./init
 
 .PHONY: test-article
-test-article: check-go $(ISO) ## the article on three VMs with a certificate each, and power cuts of three leaders
+test-article: check-go $(ISO) ## the article on three VMs with a certificate each, a database, LDAP users, power cuts of three leaders, and one frozen
 	PARLEY_BOOT_TESTS=1 PARLEY_ISO=$(CURDIR)/$(ISO) PARLEY_BOOT_LOGS=$(CURDIR)/$(BUILD)/logs PARLEY_ARTICLE=each PARLEY_KILLS=3 $(GO) test -count=1 -timeout 20m -v -run ArticleClusterOfThree ./qemu
 
 .PHONY: power-cuts
@@ -118,6 +118,10 @@ KILLS ?= 20
 .PHONY: bridge-kills
 bridge-kills: check-go ## kill the server of a Call Bridge KILLS (20) times: connected again within 2 s, nothing acknowledged is lost
 	BRIDGE_KILLS='$(KILLS)' $(GO) test -count=1 -timeout 20m -v -run '^TestCallBridgeOutlivesItsServers$$' ./services/node
+
+.PHONY: trouble
+trouble: check-go ## full disks, clocks and firewalls on nodes with a network each: what diagnose says of them, and how soon
+	PARLEY_TROUBLE=1 $(GO) test -count=1 -timeout 20m -v -run '^(TestDiagnoseMendsMachines|TestDiagnoseInTime)$$' ./services/node
 
 FUZZTIME ?= 30s
 
