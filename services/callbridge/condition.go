@@ -46,6 +46,10 @@ func (p *people) cannot(d *held, err error, list bool) {
 		message = fmt.Sprintf("LDAP server %s does not list its users", p.status.Server)
 	}
 	p.raise(message, p.status.Trouble)
+	select {
+	case p.lost <- struct{}{}:
+	default:
+	}
 }
 
 // raise has message be the condition, and tells the event log where it was not.

@@ -60,6 +60,11 @@ func TestCondition(t *testing.T) {
 	check := func(password config.Secret) (bool, error) { return b.people.check(ctx, "alice", password) }
 	server := b.people.status.Server
 
+	// The list that is due is made; nothing but the check can tell of the loss.
+	await(t, "the list that is due", func() bool {
+		now, err := b.Directory(ctx)
+		return err == nil && len(b.people.asked) == 0 && time.Until(now.Next) > time.Minute
+	})
 	ldap.Stop()
 	if _, err := check("Wonder-land1"); problem.CodeOf(err) != problem.DirectoryUnreachable {
 		t.Errorf("check without the server = %v; want %q", err, problem.DirectoryUnreachable)

@@ -27,8 +27,9 @@ type people struct {
 	// either.
 	givenUp func()
 	// asked wakes run, to list the users by what is configured now; suspected
-	// wakes it where the server may not be there any more.
-	asked, suspected chan struct{}
+	// wakes it where the server may not be there any more, and lost where it is
+	// not, and has to be asked again soon.
+	asked, suspected, lost chan struct{}
 
 	mu   sync.Mutex
 	conf config.Directory
@@ -92,7 +93,7 @@ func newPeople(root string, deps Deps, givenUp func(), log *slog.Logger) *people
 	yet := problem.New(problem.DirectoryUnknownYet)
 	p := &people{
 		deps: directory.Deps{Names: deps.Names, Files: folder(root), Log: deps.Log}, givenUp: givenUp, log: log,
-		reporter: newReporter(directoryFault, deps.Events, log), asked: make(chan struct{}, 1), suspected: make(chan struct{}, 1), changed: make(chan struct{}),
+		reporter: newReporter(directoryFault, deps.Events, log), asked: make(chan struct{}, 1), suspected: make(chan struct{}, 1), lost: make(chan struct{}, 1), changed: make(chan struct{}),
 		why: yet, status: callbridgeapi.Directory{Configured: true},
 	}
 	p.trouble(yet, time.Time{})
@@ -274,6 +275,7 @@ func (p *people) run(ctx context.Context) {
 		case <-p.suspected:
 			// What is wrong is noted, and why has been told.
 			_ = p.probe(ctx)
+		case <-p.lost:
 		case <-time.After(wait):
 			if silent && time.Now().Before(due) {
 				_ = p.probe(ctx)
