@@ -28,7 +28,7 @@ func TestWebadmin(t *testing.T) {
 	p.mmp("hostname", "cb1."+domain)
 	p.mmpWith(strings.Repeat(password+"\n", 2), "passwd", "admin")
 	p.mmp("pki", "selfsigned", "web", "CN:cb1."+domain, "subjectAltName:cb1."+domain+","+p.address)
-	if out, status := p.try("", "webadmin", "enable"); status != 1 || !strings.Contains(out, "run 'webadmin listen <interface>' first") {
+	if out, status := p.try("", "webadmin", "enable"); status != 1 || !strings.Contains(out, "type 'webadmin listen <interface>' first") {
 		t.Errorf("webadmin enable = %d\n%s", status, out)
 	}
 	p.mmp("webadmin", "listen", "a", fmt.Sprint(port))
