@@ -208,9 +208,6 @@ func raftConfig(id raft.ServerID, timing Timing, log *slog.Logger) *raft.Config 
 // snapshotBytes of log make a snapshot, whatever the number of entries.
 const snapshotBytes = 32 << 20
 
-// answerWait is how long Run's end waits for answers of Raft.
-const answerWait = 5 * time.Second
-
 // Run takes part in the group until ctx ends or the disk fails, and closes the
 // files. It may be called once.
 func (s *Store) Run(ctx context.Context) error {
@@ -252,24 +249,13 @@ func (s *Store) Run(ctx context.Context) error {
 	if err != nil {
 		close(s.dead)
 	}
-	// Raft answers what it was given while it runs. What it has not answered by
-	// then is answered by its end: a stop must not hang on a lost answer.
-	answered := make(chan struct{})
-	go func() {
-		defer close(answered)
-		s.calls.Wait()
-	}()
-	select {
-	case <-answered:
-	case <-time.After(answerWait):
-		s.log.Warn("stopping although raft has not answered all it was asked")
-	}
+	// Raft answers what it was given only while it runs.
+	s.calls.Wait()
 	stopWatching()
 	<-watched
 	down := r.Shutdown()
 	s.wire.end()
 	err = errors.Join(err, down.Error())
-	<-answered
 	r.DeregisterObserver(observer)
 	s.mu.Lock()
 	s.seen.role, s.seen.leader = raft.Follower, ""
