@@ -265,21 +265,28 @@ func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.App
 	return p.AppendPipeline.AppendEntries(&a, resp)
 }
 
-// run hands on the answers whose entries are on this node's disk.
+// run hands on the answers whose entries are on this node's disk. It takes them
+// from below whether Raft still wants them or not: Raft stops at the first that
+// is a refusal, and may be sending the next meanwhile, which waits until those
+// before it are taken. It would wait for good, and the store's end with it.
 func (p *pipeline) run() {
 	defer close(p.done)
+	var ready []raft.AppendFuture
+	counted := true
 	for {
+		var answers chan raft.AppendFuture
+		var next raft.AppendFuture
+		if len(ready) > 0 {
+			answers, next = p.answers, ready[0]
+		}
 		select {
 		case f := <-p.AppendPipeline.Consumer():
-			if p.wire.settled(f.Request()) != nil {
-				// They are never counted: the store ends.
-				return
+			// After an error none is counted any more: the store ends.
+			if counted = counted && p.wire.settled(f.Request()) == nil; counted {
+				ready = append(ready, f)
 			}
-			select {
-			case p.answers <- f:
-			case <-p.stop:
-				return
-			}
+		case answers <- next:
+			ready = ready[1:]
 		case <-p.stop:
 			return
 		}
