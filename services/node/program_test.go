@@ -102,9 +102,13 @@ func newProgram(t *testing.T) *program {
 }
 
 // start runs the node until it answers its console, and returns how long that
-// took.
+// took. One that is up stays as it is: a second process would end, and the first
+// be nobody's.
 func (p *program) start() time.Duration {
 	p.t.Helper()
+	if p.cmd != nil {
+		return 0
+	}
 	words := append(slices.Clone(p.prefix), parley, "run", "-state", p.state, "-a", p.address, "-ssh-port", fmt.Sprint(p.sshPort))
 	p.cmd = exec.Command(words[0], words[1:]...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
