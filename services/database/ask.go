@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"parley/services/problem"
+	"parley/services/xmpp/membership"
 )
 
 const (
@@ -61,7 +62,7 @@ func (c *core) ask(ctx context.Context, servers []string, method string, in, out
 		calls.Go(func() {
 			a.err = explain(c.peers.Call(ctx, a.from, method, in, &a.data))
 			if outcomeUnknown(a.err) {
-				a.err = problem.New(problem.DatabaseRoute, "node", hostOf(a.from), "detail", "it took the connection, but did not answer in time")
+				a.err = problem.New(problem.DatabaseRoute, "node", membership.Host(a.from), "detail", "it took the connection, but did not answer in time")
 			}
 			answers <- a
 		})

@@ -3,8 +3,6 @@ package database
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"path/filepath"
 	"slices"
@@ -14,6 +12,7 @@ import (
 	"parley/services/config"
 	"parley/services/database/databaseapi"
 	"parley/services/problem"
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/store"
 )
 
@@ -92,7 +91,7 @@ func (s *Server) found(ctx context.Context, addr string) error {
 	if err := s.core.Address(ready, addr); err != nil {
 		return err
 	}
-	return s.name(ready, newClusterID())
+	return s.name(ready, membership.NewClusterID())
 }
 
 // name has this node's store, which is its own leader, keep the cluster's name.
@@ -100,14 +99,8 @@ func (s *Server) name(ctx context.Context, id string) error {
 	if _, err := s.core.applyHere(ctx, &store.ClusterSet{Cluster: store.Cluster{ID: id}}); err != nil {
 		return err
 	}
-	s.core.look()
+	s.core.record.Look(s.core.Store)
 	return s.core.Flush()
-}
-
-func newClusterID() string {
-	b := make([]byte, 8)
-	rand.Read(b)
-	return hex.EncodeToString(b)
 }
 
 func nothing() error { return nil }
@@ -219,14 +212,14 @@ func (s *Server) remove(ctx context.Context, node string) error {
 	var rest []string
 	for _, m := range st.Members {
 		if m.ID != member.ID {
-			rest = append(rest, hostOf(m.Addr))
+			rest = append(rest, membership.Host(m.Addr))
 		}
 	}
 	switch {
 	case len(rest) == 0:
 		return s.standAlone()
 	case member.ID == st.LeaderID:
-		return problem.New(problem.DatabasePrimary, "node", hostOf(member.Addr), "replicas", strings.Join(rest, ", "))
+		return problem.New(problem.DatabasePrimary, "node", membership.Host(member.Addr), "replicas", strings.Join(rest, ", "))
 	}
 	if err := c.takeOut(ctx, member.ID); err != nil {
 		return err
@@ -239,16 +232,14 @@ func (s *Server) remove(ctx context.Context, node string) error {
 
 // find is the member that node, an address or a name, stands for; "" is this one.
 func (s *Server) find(ctx context.Context, st store.State, node string) (store.Member, error) {
-	wanted := []string{withPort(node)}
 	if node != "" {
-		found, _ := s.deps.Names.LookupHost(ctx, hostOf(node))
-		for _, a := range found {
-			wanted = append(wanted, withPort(a))
+		if m, ok := membership.Find(ctx, s.deps.Names, st.Members, node, Port); ok {
+			return m, nil
 		}
 	}
 	var all []string
 	for _, m := range st.Members {
-		if node == "" && m.ID == st.ID || slices.Contains(wanted, m.Addr) {
+		if node == "" && m.ID == st.ID {
 			return m, nil
 		}
 		all = append(all, m.Addr)
@@ -258,7 +249,7 @@ func (s *Server) find(ctx context.Context, st store.State, node string) (store.M
 
 func hosts(addrs []string) (hs []string) {
 	for _, a := range addrs {
-		if h := hostOf(a); !slices.Contains(hs, h) {
+		if h := membership.Host(a); !slices.Contains(hs, h) {
 			hs = append(hs, h)
 		}
 	}
@@ -284,7 +275,7 @@ func (c *core) takeOut(ctx context.Context, id string) error {
 		switch {
 		case err == nil:
 			return nil
-		case id == st.ID && c.removedBy(ctx, st) != "":
+		case id == st.ID && membership.RemovedBy(ctx, settleWait, c.peers, st) != "":
 			// Who was removed hears of no leader any more.
 			return nil
 		case !passing(err) && !outcomeUnknown(err):
@@ -298,31 +289,11 @@ func (c *core) takeOut(ctx context.Context, id string) error {
 	}
 }
 
-// removeHere takes a member out; this node must lead. It refuses where those that
-// would be left have no majority that is reached: they could not even agree on
-// the removal.
+// removeHere takes a member out; this node must lead. It refuses where the others
+// cannot do without it.
 func (c *core) removeHere(ctx context.Context, id string) error {
-	st := c.State()
-	states := c.peers.Peers()
-	var node string
-	var lost []string
-	voters := 0
-	for _, m := range st.Members {
-		switch {
-		case m.ID == id:
-			node = hostOf(m.Addr)
-			if !m.Voter {
-				return unsettled(c.Store.Remove(ctx, id))
-			}
-		case m.Voter:
-			voters++
-			if m.ID != st.ID && !states[m.ID].Reachable {
-				lost = append(lost, hostOf(m.Addr))
-			}
-		}
-	}
-	if len(lost) > 0 && voters-len(lost) <= voters/2 {
-		return problem.New(problem.DatabaseNeeded, "node", node, "lost", strings.Join(lost, ", "), "first", lost[0])
+	if err := membership.Needed(problem.DatabaseNeeded, c.State(), c.peers.Peers(), id); err != nil {
+		return err
 	}
 	return unsettled(c.Store.Remove(ctx, id))
 }

@@ -3,11 +3,9 @@ package database
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/netip"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"parley/services/config"
 	"parley/services/database/databaseapi"
 	"parley/services/problem"
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/peer"
 	"parley/services/xmpp/store"
 )
@@ -33,10 +32,9 @@ type core struct {
 	mode databaseapi.Mode
 	// peers is nil where this node is alone.
 	peers *peer.Net
-	// conf is live.json's part as it was taken last; record is a copy of the
-	// cluster's, for whoever must not wait for the store.
+	// conf is live.json's part as it was taken last.
 	conf   atomic.Pointer[config.Database]
-	record atomic.Pointer[store.Cluster]
+	record membership.Record
 	// joining: the join is not final, so this node must not get a vote.
 	joining atomic.Bool
 	version string
@@ -64,7 +62,6 @@ func (s *Server) openCore(p place) (*core, error) {
 	c := &core{mode: p.Mode, version: s.cfg.Version, ended: make(chan struct{})}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.conf.Store(&d.Database)
-	c.record.Store(&store.Cluster{})
 	c.address = func() string {
 		a, _ := s.addressOf(*c.conf.Load())
 		return a
@@ -87,7 +84,7 @@ func (s *Server) openCore(p place) (*core, error) {
 		c.stop()
 		return nil, explain(err)
 	}
-	c.look()
+	c.record.Look(c.Store)
 	if p.Mode == databaseapi.Member {
 		s.handle(c)
 		c.running.Go(func() { s.follow(c) })
@@ -120,18 +117,6 @@ func (c *core) close() error {
 	c.stop()
 	<-c.ended
 	return c.err
-}
-
-// look reads the cluster's record; a zero one is none.
-func (c *core) look() store.Cluster {
-	record, ok, err := c.Store.Cluster()
-	switch {
-	case err == nil && ok:
-		c.record.Store(&record)
-	case err == nil:
-		c.record.Store(&store.Cluster{})
-	}
-	return *c.record.Load()
 }
 
 // protocol is the version of what nodes say to one another.
@@ -214,20 +199,4 @@ func (c *core) accept(l net.Listener, room chan struct{}) {
 			c.peers.Serve(tls.Server(conn, c.peers.ServerTLS()))
 		})
 	}
-}
-
-// hostOf is an address without the port.
-func hostOf(addr string) string {
-	if host, _, err := net.SplitHostPort(addr); err == nil {
-		return host
-	}
-	return addr
-}
-
-// withPort gives a name or an address the port that databases are reached at.
-func withPort(node string) string {
-	if _, _, err := net.SplitHostPort(node); err == nil {
-		return node
-	}
-	return net.JoinHostPort(strings.Trim(node, "[]"), fmt.Sprint(Port))
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parley/services/problem"
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/peer"
 	"parley/services/xmpp/store"
 )
@@ -21,7 +22,6 @@ const (
 	callJoin      = "join"
 	callSettle    = "settle"
 	callRemove    = "remove"
-	callIsMember  = "is-member"
 	callNodes     = "nodes"
 	callApply     = "apply"
 	// callChange and callList are a connected node's, for any member.
@@ -79,18 +79,7 @@ func (s *Server) handle(c *core) {
 		}
 		return nil, c.removeHere(ctx, id)
 	}))
-	c.peers.HandleCall(callIsMember, leads(func(_ context.Context, from peer.Hello, in json.RawMessage) (any, error) {
-		var id string
-		if err := json.Unmarshal(in, &id); err != nil {
-			return nil, err
-		}
-		// The leader of a cluster that was founded again knows nothing of
-		// the members of the old one.
-		if c.record.Load().ID != from.Cluster {
-			return nil, problem.New(problem.DatabaseNoLeader)
-		}
-		return slices.ContainsFunc(c.State().Members, func(m store.Member) bool { return m.ID == id }), nil
-	}))
+	membership.HandleIsMember(c.peers, c.State, &c.record)
 	c.peers.HandleCall(callNodes, func(context.Context, peer.Hello, json.RawMessage) (any, error) {
 		if c.record.Load().ID == "" {
 			return nil, problem.New(problem.DatabaseNone, "node", c.address())
@@ -169,14 +158,14 @@ func (s *Server) follow(c *core) {
 	for {
 		changed := c.Changed()
 		st := c.State()
-		c.look()
-		c.peers.SetMembers(others(st))
+		c.record.Look(c.Store)
+		c.peers.SetMembers(membership.Others(st))
 		if err := c.settle(st); err != nil && c.ctx.Err() == nil {
 			s.log.Debug("membership not settled", "err", err)
 		}
 		if !st.Ready && !c.joining.Load() && c.record.Load().ID != "" && time.Since(st.Contact) > askEvery && time.Since(asked) > askEvery {
 			asked = time.Now()
-			if by := c.removedBy(c.ctx, st); by != "" {
+			if by := membership.RemovedBy(c.ctx, settleWait, c.peers, st); by != "" {
 				s.log.Warn("this node was removed from the database cluster", "by", by)
 				select {
 				case s.evicted <- c:
@@ -191,15 +180,6 @@ func (s *Server) follow(c *core) {
 		case <-tick.C:
 		}
 	}
-}
-
-func others(st store.State) (ms []peer.Member) {
-	for _, m := range st.Members {
-		if m.ID != st.ID {
-			ms = append(ms, peer.Member{ID: m.ID, Addr: m.Addr})
-		}
-	}
-	return ms
 }
 
 // settle has this node's entry be as it should: with a vote, and where it is
@@ -219,20 +199,6 @@ func (c *core) settle(st store.State) error {
 		return c.peers.Call(ctx, st.LeaderAddr, callSettle, nil, nil)
 	}
 	return nil
-}
-
-// removedBy is the address of a leader for which this node is no member, ""
-// where none says so.
-func (c *core) removedBy(ctx context.Context, st store.State) string {
-	ctx, cancel := context.WithTimeout(ctx, settleWait)
-	defer cancel()
-	for _, m := range others(st) {
-		member := true
-		if err := c.peers.Call(ctx, m.Addr, callIsMember, st.ID, &member); err == nil && !member {
-			return m.Addr
-		}
-	}
-	return ""
 }
 
 // removed makes a node that was removed stand alone, with its copy.

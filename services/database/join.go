@@ -11,6 +11,7 @@ import (
 
 	"parley/services/database/databaseapi"
 	"parley/services/problem"
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/peer"
 	"parley/services/xmpp/store"
 )
@@ -42,7 +43,7 @@ func (s *Server) join(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	if withPort(node) == own {
+	if membership.WithPort(node, Port) == own {
 		return problem.New(problem.DatabaseSelf, "node", node)
 	}
 	st := old.State()
@@ -98,7 +99,7 @@ func (s *Server) preflight(ctx context.Context, req joinRequest) (leader string,
 	ctx, cancel := context.WithTimeout(ctx, joinWait)
 	defer cancel()
 	for {
-		if err = net.Call(ctx, withPort(req.Node), callJoinCheck, req, &leader); err == nil {
+		if err = net.Call(ctx, membership.WithPort(req.Node, Port), callJoinCheck, req, &leader); err == nil {
 			return leader, nil
 		}
 		if problem.CodeOf(err) != problem.DatabaseNoLeader || ctx.Err() != nil {
@@ -114,7 +115,7 @@ func (s *Server) preflight(ctx context.Context, req joinRequest) (leader string,
 // fill has the leader take this node in, and waits until the cluster's data is
 // on its disk.
 func (s *Server) fill(ctx context.Context, c *core, leader string, req joinRequest) error {
-	s.now("asking " + hostOf(leader) + " to take this node in")
+	s.now("asking " + membership.Host(leader) + " to take this node in")
 	wait, cancel := context.WithTimeout(ctx, joinWait)
 	defer cancel()
 	for {
@@ -131,17 +132,17 @@ func (s *Server) fill(ctx context.Context, c *core, leader string, req joinReque
 			leader = now
 		}
 	}
-	doing := "waiting for " + hostOf(leader) + " to send its data"
+	doing := "waiting for " + membership.Host(leader) + " to send its data"
 	var index uint64
 	moved := time.Now()
 	for {
 		st := c.State()
 		if st.AppliedIndex > index {
 			index, moved = st.AppliedIndex, time.Now()
-			doing = fmt.Sprintf("catching up with %s, at change %d", hostOf(leader), index)
+			doing = fmt.Sprintf("catching up with %s, at change %d", membership.Host(leader), index)
 		}
 		s.now(doing)
-		if c.look().ID != "" && slices.ContainsFunc(st.Members, func(m store.Member) bool { return m.ID == st.ID }) {
+		if c.record.Look(c.Store).ID != "" && slices.ContainsFunc(st.Members, func(m store.Member) bool { return m.ID == st.ID }) {
 			return c.Flush()
 		}
 		switch {
@@ -213,7 +214,7 @@ func (s *Server) connect(ctx context.Context, node string) error {
 	if err := s.ready(d, false); err != nil {
 		return err
 	}
-	first := withPort(node)
+	first := membership.WithPort(node, Port)
 	if own, err := s.addressOf(d); err == nil && own == first {
 		return problem.New(problem.DatabaseSelf, "node", node)
 	}
@@ -246,7 +247,7 @@ func serversOf(typed string, nodes []databaseapi.Node) []string {
 	for _, primary := range []bool{true, false} {
 		for _, n := range nodes {
 			if n.Primary == primary {
-				add(withPort(n.Address))
+				add(membership.WithPort(n.Address, Port))
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 
 	"parley/services/database/databaseapi"
 	"parley/services/problem"
+	"parley/services/xmpp/membership"
 )
 
 // Status implements databaseapi.API.
@@ -79,7 +80,7 @@ func (c *core) nodes() []databaseapi.Node {
 	}
 	var out []databaseapi.Node
 	for _, m := range st.Members {
-		n := databaseapi.Node{Address: hostOf(m.Addr), Self: m.ID == st.ID, Primary: m.ID == st.LeaderID, Learner: !m.Voter}
+		n := databaseapi.Node{Address: membership.Host(m.Addr), Self: m.ID == st.ID, Primary: m.ID == st.LeaderID, Learner: !m.Voter}
 		index := st.LastIndex
 		if n.Connected = n.Self; !n.Self {
 			p := states[m.ID]

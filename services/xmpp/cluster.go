@@ -2,15 +2,13 @@ package xmpp
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
-	"net"
 	"slices"
 	"strings"
 	"time"
 
 	"parley/services/problem"
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/peer"
 	"parley/services/xmpp/store"
 	"parley/services/xmpp/xmppapi"
@@ -56,7 +54,6 @@ func (s *Server) Cluster(context.Context) (xmppapi.Cluster, error) {
 	if p, ok := states[st.LeaderID]; ok {
 		last = max(last, p.LastIndex)
 	}
-	voters, up := 0, 0
 	for _, m := range st.Members {
 		self := m.ID == st.ID
 		n := xmppapi.Node{Address: m.Addr, Self: self, Leader: m.ID == st.LeaderID, Learner: !m.Voter}
@@ -74,12 +71,6 @@ func (s *Server) Cluster(context.Context) (xmppapi.Cluster, error) {
 		}
 		n.Lag = last - min(last, n.LastIndex)
 		out.Leader = out.Leader || n.Leader && n.Reachable
-		if m.Voter {
-			voters++
-			if n.Reachable {
-				up++
-			}
-		}
 		out.Nodes = append(out.Nodes, n)
 	}
 	// The original's order: this node stands last.
@@ -92,6 +83,7 @@ func (s *Server) Cluster(context.Context) (xmppapi.Cluster, error) {
 		}
 		return compareAddress(a.Address, b.Address)
 	})
+	voters, up := membership.Voters(st, states)
 	if majority := voters/2 + 1; up >= majority {
 		out.Margin = up - majority
 	}
@@ -160,7 +152,7 @@ func (s *Server) ClusterInitialize(ctx context.Context, again bool) error {
 			return err
 		}
 	}
-	if err := s.name(ctx, store.Cluster{ID: newClusterID(), Domain: d.XMPP.Domain, SaltKey: s.core.saltKey}); err != nil {
+	if err := s.name(ctx, store.Cluster{ID: membership.NewClusterID(), Domain: d.XMPP.Domain, SaltKey: s.core.saltKey}); err != nil {
 		return err
 	}
 	return s.reload(context.WithoutCancel(ctx))
@@ -172,18 +164,12 @@ func (s *Server) name(ctx context.Context, record store.Cluster) error {
 	if err == nil && a.Refused != nil {
 		err = a.Refused
 	}
-	s.core.look()
+	s.core.record.Look(s.core.Store)
 	if err != nil {
 		return err
 	}
 	// A node that starts knows by its store whose member it is.
 	return s.core.Flush()
-}
-
-func newClusterID() string {
-	b := make([]byte, 8)
-	rand.Read(b)
-	return hex.EncodeToString(b)
 }
 
 // ClusterLeave implements xmppapi.API.
@@ -264,7 +250,7 @@ func (s *Server) remove(ctx context.Context, c *core, id string) error {
 			// A leader that is told to go may be gone before it has answered.
 			asked = asked || errors.Is(err, peer.ErrOutcome) || problem.CodeOf(err) == problem.NoLeader
 		}
-		if err != nil && asked && id == st.ID && c.removedBy(ctx, st) != "" {
+		if err != nil && asked && id == st.ID && membership.RemovedBy(ctx, evictedAfter, c.peers, st) != "" {
 			// Who was removed hears of no leader any more.
 			return nil
 		}
@@ -295,29 +281,21 @@ func (s *Server) ClusterRemove(ctx context.Context, node string) error {
 	c := s.core
 	s.mu.RUnlock()
 	st := c.State()
-	wanted := []string{withPort(node)}
-	if host, port, err := net.SplitHostPort(wanted[0]); err == nil {
-		// A name may stand for the address.
-		found, _ := s.deps.Names.LookupHost(ctx, host)
-		for _, a := range found {
-			wanted = append(wanted, net.JoinHostPort(a, port))
+	m, ok := membership.Find(ctx, s.deps.Names, st.Members, node, ClientPort)
+	switch {
+	case !ok:
+		var members []string
+		for _, m := range st.Members {
+			members = append(members, m.Addr)
 		}
+		return problem.New(problem.ClusterNode, "node", node, "members", strings.Join(members, ", "))
+	case m.ID == st.ID:
+		return s.ClusterLeave(ctx)
 	}
-	var members []string
-	for _, m := range st.Members {
-		members = append(members, m.Addr)
-		if !slices.Contains(wanted, m.Addr) {
-			continue
-		}
-		if m.ID == st.ID {
-			return s.ClusterLeave(ctx)
-		}
-		end, err := s.activity.begin(ctx, "a removal")
-		if err != nil {
-			return err
-		}
-		defer end()
-		return s.remove(ctx, c, m.ID)
+	end, err := s.activity.begin(ctx, "a removal")
+	if err != nil {
+		return err
 	}
-	return problem.New(problem.ClusterNode, "node", node, "members", strings.Join(members, ", "))
+	defer end()
+	return s.remove(ctx, c, m.ID)
 }

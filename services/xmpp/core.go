@@ -10,7 +10,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"parley/services/config"
 	"parley/services/durable"
 	"parley/services/problem"
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/peer"
 	"parley/services/xmpp/store"
 )
@@ -36,11 +36,8 @@ type core struct {
 	address func() string
 	// conf is live.json as it was taken last. What other nodes are shown goes
 	// by it: a reset clears live.json first, and has to leave the cluster yet.
-	conf atomic.Pointer[config.XMPP]
-	// record is a copy of the cluster's record. Whoever answers other nodes
-	// reads it: the store may be busy with a slow disk for longer than they
-	// wait until they take this node for dead.
-	record atomic.Pointer[store.Cluster]
+	conf   atomic.Pointer[config.XMPP]
+	record membership.Record
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -69,7 +66,6 @@ func (s *Server) openCoreLocked() error {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &core{saltKey: key, stop: stop, failed: make(chan struct{})}
 	c.conf.Store(&d.XMPP)
-	c.record.Store(&store.Cluster{})
 	c.address = func() string {
 		a, _ := s.addressOf(*c.conf.Load())
 		return a
@@ -88,7 +84,7 @@ func (s *Server) openCoreLocked() error {
 		stop()
 		return fmt.Errorf("open replicated store: %w", err)
 	}
-	if record := c.look(); len(record.SaltKey) > 0 {
+	if record := c.record.Look(c.Store); len(record.SaltKey) > 0 {
 		c.saltKey = record.SaltKey
 	}
 	if c.peers != nil {
@@ -107,17 +103,6 @@ func (s *Server) openCoreLocked() error {
 	return nil
 }
 
-// look reads the cluster's record; a zero one is none.
-func (c *core) look() store.Cluster {
-	record, ok, err := c.Store.Cluster()
-	if err == nil && ok {
-		c.record.Store(&record)
-	} else if err == nil {
-		c.record.Store(&store.Cluster{})
-	}
-	return *c.record.Load()
-}
-
 // keepRecord keeps the copy.
 func (c *core) keepRecord(ctx context.Context) {
 	tick := time.NewTicker(recordEvery)
@@ -127,7 +112,7 @@ func (c *core) keepRecord(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			c.look()
+			c.record.Look(c.Store)
 		}
 	}
 }
@@ -175,14 +160,6 @@ func (s *Server) addressOf(x config.XMPP) (string, error) {
 		return "", problem.New(problem.ClusterAddress, "interface", x.Listen[0])
 	}
 	return netip.AddrPortFrom(a, ClientPort).String(), nil
-}
-
-// withPort gives an address the port that nodes talk on, unless it has one.
-func withPort(node string) string {
-	if _, _, err := net.SplitHostPort(node); err == nil {
-		return node
-	}
-	return net.JoinHostPort(node, strconv.Itoa(ClientPort))
 }
 
 // protocol is the version of what nodes say to one another. Nodes of different

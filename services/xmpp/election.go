@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/peer"
 	"parley/services/xmpp/store"
 )
@@ -167,7 +168,7 @@ func (l *leading) known(ctx context.Context, st store.State) bool {
 	defer cancel()
 	var asking sync.WaitGroup
 	var known atomic.Bool
-	for _, m := range others(st) {
+	for _, m := range membership.Others(st) {
 		if m.ID == st.LeaderID {
 			continue
 		}

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
-	"parley/services/problem"
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/peer"
 	"parley/services/xmpp/store"
 )
@@ -13,37 +13,15 @@ import (
 // Raft does not tell a node that it was removed. The leader does, and a node
 // that could not be told asks when it has had no leader for a while.
 
-const (
-	// callIsMember asks the leader, and only the leader, whether an ID is a
-	// member's: another's copy of the membership may be old.
-	callIsMember = "is-member"
-	// callEvicted tells a node that it is none any more. It asks to be sure.
-	callEvicted = "evicted"
-)
+// callEvicted tells a node that it is a member no more. It asks to be sure.
+const callEvicted = "evicted"
 
 // evictedAfter is how long a node without a leader waits before it asks, and
 // between two questions.
 const evictedAfter = 2 * time.Second
 
-func (s *Server) handleIsMember(c *core) {
-	c.peers.HandleCall(callIsMember, func(_ context.Context, from peer.Hello, in json.RawMessage) (any, error) {
-		var id string
-		if err := json.Unmarshal(in, &id); err != nil {
-			return nil, err
-		}
-		st := c.State()
-		// The leader of a cluster that was founded again knows nothing of
-		// the members of the old one.
-		if !st.Ready || c.record.Load().ID != from.Cluster {
-			return nil, problem.New(problem.NoLeader)
-		}
-		for _, m := range st.Members {
-			if m.ID == id {
-				return true, nil
-			}
-		}
-		return false, nil
-	})
+func (s *Server) handleEvicted(c *core) {
+	membership.HandleIsMember(c.peers, c.State, &c.record)
 	c.peers.HandleCall(callEvicted, func(ctx context.Context, _ peer.Hello, _ json.RawMessage) (any, error) {
 		if l := s.part.Load(); l != nil && l.core == c && c.isMember() {
 			l.ask(ctx, c.State())
@@ -77,24 +55,10 @@ func (c *core) removeHere(ctx context.Context, id string) error {
 	return nil
 }
 
-// removedBy is the address of a leader for which this node is no member, ""
-// where none says so.
-func (c *core) removedBy(ctx context.Context, st store.State) string {
-	ctx, cancel := context.WithTimeout(ctx, evictedAfter)
-	defer cancel()
-	for _, m := range others(st) {
-		member := true
-		if err := c.peers.Call(ctx, m.Addr, callIsMember, st.ID, &member); err == nil && !member {
-			return m.Addr
-		}
-	}
-	return ""
-}
-
 // ask finds out whether this node was removed; if it was the server makes it
 // stand alone.
 func (l *leading) ask(ctx context.Context, st store.State) {
-	by := l.core.removedBy(ctx, st)
+	by := membership.RemovedBy(ctx, evictedAfter, l.core.peers, st)
 	if by == "" {
 		return
 	}

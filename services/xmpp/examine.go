@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"parley/services/problem"
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/peer"
 	"parley/services/xmpp/store"
 	"parley/services/xmpp/xmppapi"
@@ -49,7 +50,7 @@ func (s *Server) Examine(ctx context.Context, in json.RawMessage) ([]xmppapi.Exa
 	}
 	ctx, cancel := context.WithTimeout(ctx, examineWait)
 	defer cancel()
-	members := others(c.State())
+	members := membership.Others(c.State())
 	out := make([]xmppapi.Examined, len(members))
 	var asking sync.WaitGroup
 	for i, m := range members {

@@ -17,6 +17,7 @@ import (
 
 	"parley/services/durable"
 	"parley/services/problem"
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/peer"
 	"parley/services/xmpp/store"
 )
@@ -59,7 +60,7 @@ func digest(b store.CallBridge) string {
 
 // handleMembership answers nodes that join or leave.
 func (s *Server) handleMembership(c *core) {
-	s.handleIsMember(c)
+	s.handleEvicted(c)
 	c.peers.HandleCall(callHello, func(context.Context, peer.Hello, json.RawMessage) (any, error) { return s.hello(c), nil })
 	c.peers.HandleCall(callJoinCheck, func(ctx context.Context, _ peer.Hello, in json.RawMessage) (any, error) {
 		var req joinRequest
@@ -230,7 +231,7 @@ func (s *Server) askToJoin(ctx context.Context, node string, discard bool) (answ
 	for _, b := range bridges {
 		req.Bridges[b.Name] = digest(b)
 	}
-	at := withPort(node)
+	at := membership.WithPort(node, ClientPort)
 	if at == own {
 		return answer, problem.New(problem.ClusterSelf, "node", node)
 	}
@@ -373,7 +374,7 @@ func (s *Server) awaitVote(ctx context.Context, leader, id string) error {
 			doing = fmt.Sprintf("catching up with the leader %s, at entry %d", leader, applied)
 		}
 		s.activity.now(doing)
-		record := c.look()
+		record := c.record.Look(c.Store)
 		voter := slices.ContainsFunc(st.Members, func(m store.Member) bool { return m.ID == id && m.Voter })
 		if voter && record.ID != "" {
 			// A node that starts knows by its store whose member it is.

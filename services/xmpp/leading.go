@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"parley/services/xmpp/link"
-	"parley/services/xmpp/peer"
+	"parley/services/xmpp/membership"
 	"parley/services/xmpp/relay"
 	"parley/services/xmpp/router"
 	"parley/services/xmpp/store"
@@ -111,7 +111,7 @@ func (l *leading) run(ctx context.Context) {
 		l.count()
 		l.follow(st)
 		if l.core.peers != nil {
-			l.core.peers.SetMembers(others(st))
+			l.core.peers.SetMembers(membership.Others(st))
 			l.detect(ctx, st)
 			if l.core.isMember() {
 				l.care(ctx, st, &changes)
@@ -151,15 +151,6 @@ func (l *leading) care(ctx context.Context, st store.State, changes *sync.WaitGr
 		do(ctx, st)
 		<-l.tending
 	})
-}
-
-func others(st store.State) (ms []peer.Member) {
-	for _, m := range st.Members {
-		if m.ID != st.ID {
-			ms = append(ms, peer.Member{ID: m.ID, Addr: m.Addr})
-		}
-	}
-	return ms
 }
 
 // follow makes router and relay fit the state.
@@ -279,7 +270,7 @@ func (l *leading) nodes() (near, far []string) {
 		return nil, nil
 	}
 	peers := l.core.peers.Peers()
-	for _, m := range others(l.core.State()) {
+	for _, m := range membership.Others(l.core.State()) {
 		if peers[m.ID].Reachable {
 			near = append(near, m.Addr)
 		} else {
