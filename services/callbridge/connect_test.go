@@ -1,10 +1,7 @@
 package callbridge
 
 import (
-	"bytes"
-	"context"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,62 +12,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"parley/services/callbridge/callbridgeapi"
-	"parley/services/config"
 	"parley/services/problem"
 	"parley/services/xmpp/stream"
 )
-
-// bubble is a bridge in a mesh, without its control socket, which would keep
-// the bubble's time from passing.
-type bubble struct {
-	*world
-	mesh *mesh
-}
-
-func inBubble(t *testing.T, server string, f func(t *testing.T, b *bubble)) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		m := newMesh(t)
-		link := config.BridgeLink{Name: "cb1", Domain: domain, Server: server, Secret: "kvgP1SRzWVabhi01Ab1"}
-		b := &bubble{newWorld(t, link, m.ca.pem), m}
-		b.deps.Dial = m.dial
-		f(t, b)
-	})
-}
-
-// begin is what Run would do but for the control socket.
-func (b *bubble) begin() {
-	ctx, stop := context.WithCancel(context.Background())
-	d, err := b.store.Load()
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.conf = d.CallBridge
-	done := make(chan struct{}, 3)
-	go func() { b.keep(ctx); done <- struct{}{} }()
-	go func() { b.reporter.run(ctx); done <- struct{}{} }()
-	go func() { b.twins.run(ctx); done <- struct{}{} }()
-	b.t.Cleanup(func() {
-		stop()
-		<-done
-		<-done
-		<-done
-	})
-	synctest.Wait()
-}
-
-// pass lets time pass.
-func pass(d time.Duration) {
-	time.Sleep(d)
-	synctest.Wait()
-}
-
-func (b *bubble) want(state callbridgeapi.State, row string) {
-	b.t.Helper()
-	if s := b.now(); s.State != state || s.XMPPRow != row {
-		b.t.Errorf("status %q, row %q (%s); want %q, %q", s.State, s.XMPPRow, s.Detail, state, row)
-	}
-}
 
 // TestMissingRecords is the article's first scenario.
 func TestMissingRecords(t *testing.T) {
@@ -227,100 +171,6 @@ func TestOwnServerIsLocalhost(t *testing.T) {
 	})
 }
 
-func TestRefusals(t *testing.T) {
-	for _, tt := range []struct {
-		condition stream.Condition
-		reason    callbridgeapi.Reason
-		hint      string
-	}{
-		{stream.NotAuthorized, callbridgeapi.AuthenticationFailure, "callbridge xmpp secret"},
-		{stream.HostUnknown, callbridgeapi.AuthenticationFailure, "xmpp callbridge add-secret cb1"},
-		{stream.Conflict, callbridgeapi.ServiceUnavailable, "callbridge xmpp name"},
-		{stream.SystemShutdown, callbridgeapi.ServiceUnavailable, "callbridge restart"},
-		{stream.SeeOtherHost, callbridgeapi.ServiceUnavailable, "xmpp cluster status"},
-		{stream.RemoteConnectionFailed, callbridgeapi.ServiceUnavailable, "xmpp cluster status"},
-		{stream.InvalidNamespace, callbridgeapi.ServiceUnavailable, "5223"},
-	} {
-		t.Run(string(tt.condition), func(t *testing.T) {
-			inBubble(t, "", func(t *testing.T, b *bubble) {
-				_, at := b.mesh.server("10.0.0.1:5223", &fake{refuses: tt.condition})
-				_, good := b.mesh.server("10.0.0.2:5223", &fake{})
-				b.zone.set(srv(0, "cb1."+domain, at), a("cb1."+domain, at))
-				b.begin()
-				if s := b.now(); s.State != callbridgeapi.Failed || s.Reason != tt.reason || !strings.Contains(s.Hint, tt.hint) {
-					t.Errorf("status %+v; want %q and the command %q", s, tt.reason, tt.hint)
-				}
-				b.zone.set(srv(0, "cb1."+domain, at), a("cb1."+domain, at), srv(1, "cb2."+domain, good), a("cb2."+domain, good))
-				pass(2 * time.Second)
-				b.want(callbridgeapi.Connected, b.now().XMPPRow)
-			})
-		})
-	}
-}
-
-// TestSentElsewhere: a server that names another is told with it, and where it is
-// the only one by configuration, with the command that takes the other.
-func TestSentElsewhere(t *testing.T) {
-	for _, tt := range []struct{ name, server, command string }{
-		{"one server", "10.0.0.1", "callbridge xmpp server 10.0.0.9"},
-		{"by the DNS", "", ""},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, tt.server, func(t *testing.T, b *bubble) {
-				_, at := b.mesh.server("10.0.0.1:5223", &fake{refuses: stream.SeeOtherHost})
-				b.zone.set(srv(0, "cb1."+domain, at), a("cb1."+domain, at))
-				b.begin()
-				s := b.now()
-				if !strings.Contains(s.Detail, "names another: 10.0.0.9") {
-					t.Errorf("Detail = %q; want the other server", s.Detail)
-				}
-				if got := strings.Contains(s.Hint, "callbridge xmpp server"); got != (tt.command != "") || !strings.Contains(s.Hint, tt.command) {
-					t.Errorf("Hint = %q; want the command %q", s.Hint, tt.command)
-				}
-			})
-		})
-	}
-}
-
-func TestClientPortIsNamed(t *testing.T) {
-	inBubble(t, "", func(t *testing.T, b *bubble) {
-		_, at := b.mesh.server("10.0.0.1:5222", &fake{refuses: stream.InvalidNamespace})
-		b.zone.set(srv(0, "cb1."+domain, at), a("cb1."+domain, at))
-		b.begin()
-		if s := b.now(); !strings.Contains(s.Hint, "SRV points to 5222, the client port") {
-			t.Errorf("hint %q; want that of the client port", s.Hint)
-		}
-	})
-}
-
-func TestGivenClientPortIsNamed(t *testing.T) {
-	inBubble(t, "10.0.0.1:5222", func(t *testing.T, b *bubble) {
-		b.mesh.server("10.0.0.1:5222", &fake{refuses: stream.InvalidNamespace})
-		b.begin()
-		if s := b.now(); strings.Contains(s.Hint, "SRV") || !strings.Contains(s.Hint, "correct 'callbridge xmpp server'") {
-			t.Errorf("hint %q; want the setting that has the client port", s.Hint)
-		}
-	})
-}
-
-// TestWorseFailureIsTold: a server that refuses says more than one that is down.
-func TestWorseFailureIsTold(t *testing.T) {
-	inBubble(t, "", func(t *testing.T, b *bubble) {
-		down := netip.MustParseAddrPort("10.0.0.1:5223")
-		_, at := b.mesh.server("10.0.0.2:5223", &fake{refuses: stream.NotAuthorized})
-		b.zone.set(srv(0, "cb1."+domain, down), a("cb1."+domain, down), srv(1, "cb2."+domain, at), a("cb2."+domain, at), srv(2, "cb3."+domain, down))
-		b.begin()
-		b.want(callbridgeapi.Failed, "failed to connect to cb2.tptac9.com due to authentication failure (0 seconds ago)")
-		want := []string{
-			"No DNS A or AAAA records for cb3.tptac9.com",
-			`XMPP component connection disconnected due to failure reason: "authentication failure"`,
-		}
-		if d := cmp.Diff(want, b.log.messages()); d != "" {
-			t.Errorf("events (-want +got):\n%s", d)
-		}
-	})
-}
-
 // TestSilence of a server that does not acknowledge.
 func TestSilence(t *testing.T) {
 	inBubble(t, "", func(t *testing.T, b *bubble) {
@@ -357,46 +207,6 @@ func TestSilentServer(t *testing.T) {
 		pass(negotiationTime)
 		b.want(callbridgeapi.Connected, "connected to cb2.tptac9.com (secure) for 0 seconds")
 	})
-}
-
-// TestFailureOfBefore: while a connection is made, what failed by other settings, or
-// before a connection that has lasted, is not told any more.
-func TestFailureOfBefore(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		// change is done after a failure.
-		change func(b *bubble)
-		told   bool
-	}{
-		{"another try", func(b *bubble) { b.Restart(b.t.Context()) }, true},
-		{"other settings", func(b *bubble) {
-			if err := b.change(func(c *config.CallBridge) { c.XMPP.Name = "cb2" }); err != nil {
-				b.t.Fatal(err)
-			}
-		}, false},
-		{"after a connection", func(b *bubble) {
-			b.mesh.server("10.0.0.1:5223", &fake{})
-			b.Restart(b.t.Context())
-			pass(lasting)
-			b.want(callbridgeapi.Connected, "connected to 10.0.0.1 (secure) for 2 seconds")
-			b.mesh.server("10.0.0.1:5223", &fake{silent: true})
-			b.Restart(b.t.Context())
-		}, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, "10.0.0.1", func(t *testing.T, b *bubble) {
-				b.begin()
-				b.want(callbridgeapi.Failed, "failed to connect to 10.0.0.1 due to connection failure (0 seconds ago)")
-				b.mesh.server("10.0.0.1:5223", &fake{silent: true})
-				tt.change(b)
-				synctest.Wait()
-				s := b.now()
-				if told := s.Reason != ""; s.State != callbridgeapi.Connecting || told != tt.told {
-					t.Errorf("status %+v; want connecting, and the failure told: %v", s, tt.told)
-				}
-			})
-		})
-	}
 }
 
 // TestRestartMeanwhile gives up each part of the way.
@@ -466,69 +276,6 @@ func TestRequestsAreAnswered(t *testing.T) {
 			t.Errorf("answers %s; want none to a message or a result", got)
 		}
 	})
-}
-
-// TestForgetfulEventLog: a condition that lasts is raised again.
-func TestForgetfulEventLog(t *testing.T) {
-	inBubble(t, "10.0.0.1", func(t *testing.T, b *bubble) {
-		b.begin()
-		b.log.Drop(t.Context(), faultKey)
-		pass(remindEvery)
-		if b.log.fault().Key == "" {
-			t.Error("no fault; want the one that was lost")
-		}
-	})
-}
-
-// TestDeafEventLog: what it does not take is told later, in order; the
-// connection does not wait.
-func TestDeafEventLog(t *testing.T) {
-	inBubble(t, "10.0.0.1", func(t *testing.T, b *bubble) {
-		b.log.hear(true)
-		b.begin()
-		pass(2 * time.Second)
-		b.mesh.server("10.0.0.1:5223", &fake{})
-		pass(10 * time.Second)
-		b.want(callbridgeapi.Connected, b.now().XMPPRow)
-		b.log.hear(false)
-		pass(reportAgain)
-		got := b.log.messages()
-		if len(got) < 2 || got[0] != `XMPP component connection disconnected due to failure reason: "connection failure"` || got[len(got)-1] != "XMPP component connection established to 10.0.0.1:5223 (10.0.0.1)" {
-			t.Errorf("events %q; want all, in order", got)
-		}
-		if f := b.log.fault(); f.Key != "" {
-			t.Errorf("fault %+v; want none", f)
-		}
-	})
-}
-
-// TestEventLogThatStarts: one that does not answer at first is no news, one that
-// goes on so is told of once.
-func TestEventLogThatStarts(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		deaf time.Duration
-		want int
-	}{
-		{"starting", deafAfter - reportAgain, 0},
-		{"silent", 10 * deafAfter, 1},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, "10.0.0.1", func(t *testing.T, b *bubble) {
-				b.mesh.server("10.0.0.1:5223", &fake{})
-				var lines bytes.Buffer
-				b.reporter.log = slog.New(slog.NewTextHandler(&lines, nil))
-				b.log.hear(true)
-				b.begin()
-				pass(tt.deaf)
-				b.log.hear(false)
-				pass(time.Minute)
-				if got := strings.Count(lines.String(), "the event log does not answer"); got != tt.want {
-					t.Errorf("%d warnings after %v; want %d\n%s", got, tt.deaf, tt.want, &lines)
-				}
-			})
-		})
-	}
 }
 
 func TestPace(t *testing.T) {
