@@ -2,9 +2,7 @@ package webadmin
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"net/http"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -332,64 +330,5 @@ func TestProgramsAreBounded(t *testing.T) {
 	}
 	if p.digest("ab", "c", "192.0.2.1:1") == p.digest("a", "bc", "192.0.2.1:1") || p.digest("a", "b", "192.0.2.1:1") == p.digest("a", "b", "192.0.2.2:1") {
 		t.Error("two logins have one digest")
-	}
-}
-
-func TestMetrics(t *testing.T) {
-	s := newAPISite(t)
-	s.bridge.directory = callbridgeapi.Directory{Configured: true, Users: 12, Synced: start, Trouble: "it is down"}
-	b := s.program("api", password)
-	got := b.get("/metrics")
-	for _, want := range []string{
-		`parley_info{hostname="cb1",version="2.2.5"} 1`, `parley_service_up{service="xmpp"} 1`, "parley_xmpp_running 1", "parley_xmpp_client_sessions 12", "parley_xmpp_messages_waiting 7",
-		"parley_cluster_margin 1", `parley_cluster_node_lag{node="10.106.81.31:5222"} 2`, `parley_cluster_node_clock_seconds{node="10.106.81.31:5222"} 1.5`,
-		`parley_cluster_node_leader{node="10.106.81.30:5222"} 1`, "parley_callbridge_connected 0", "parley_faults 2",
-		`parley_service_up{service="database"} 1`, `parley_service_up{service="network"} 1`, "parley_database_clustered 1", "parley_database_takes_changes 0",
-		`parley_database_node_primary{node="10.106.81.30"} 1`, `parley_database_node_behind{node="10.106.81.31"} 3`, `parley_database_node_connected{node="10.106.81.32"} 0`,
-		"parley_directory_configured 1", "parley_directory_answers 0", "parley_directory_offered 0", "parley_directory_users 12", "parley_directory_synced_seconds 1.7953776e+09", `parley_fault_since_seconds{key="callbridge.xmpp"} 1.79537754e+09`,
-	} {
-		if !strings.Contains(got.body, want+"\n") {
-			t.Errorf("no line %s in\n%s", want, got.body)
-		}
-	}
-	s.xmpp.gone, s.events.gone, s.bridge.gone, s.database.gone, s.network.gone = true, true, true, true, true
-	got = b.get("/metrics")
-	for _, service := range []string{"callbridge", "database", "network"} {
-		if !strings.Contains(got.body, `parley_service_up{service="`+service+`"} 0`) || strings.Contains(got.body, "parley_"+service) || strings.Contains(got.body, "parley_directory") {
-			t.Errorf("with %s gone:\n%s\nwant to be told, and no values made up", service, got.body)
-		}
-	}
-	if got.status != 200 || !strings.Contains(got.body, `parley_service_up{service="xmpp"} 0`) || strings.Contains(got.body, "parley_xmpp_running") || strings.Contains(got.body, "parley_cluster") {
-		t.Errorf("with XMPP gone = %d\n%s\nwant to be told, and no values made up", got.status, got.body)
-	}
-}
-
-// TestDashboard: the file for Grafana is JSON and asks for nothing that
-// /metrics does not have.
-func TestDashboard(t *testing.T) {
-	s := newAPISite(t)
-	b := s.program("api", password)
-	file := b.get("/static/grafana.json").body
-	var dashboard struct {
-		Panels []struct{ Targets []struct{ Expr string } }
-	}
-	check(t, json.Unmarshal([]byte(file), &dashboard))
-	metrics := b.get("/metrics").body
-	name := regexp.MustCompile(`parley_[a-z_]+`)
-	for _, p := range dashboard.Panels {
-		for _, target := range p.Targets {
-			found := name.FindAllString(target.Expr, -1)
-			if len(found) == 0 {
-				t.Errorf("%q asks for nothing", target.Expr)
-			}
-			for _, f := range found {
-				if !strings.Contains(metrics, "# TYPE "+f+" gauge\n") {
-					t.Errorf("%q asks for %s, which is not there", target.Expr, f)
-				}
-			}
-		}
-	}
-	if len(dashboard.Panels) == 0 {
-		t.Error("the dashboard has no panels")
 	}
 }
