@@ -1,17 +1,10 @@
 package callbridge
 
 import (
-	"context"
-	"crypto/x509"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"parley/services/callbridge/directory/openldap"
 	"parley/services/config"
-	"parley/services/xmpp/client"
 	"parley/services/xmpp/xmppapi"
 )
 
@@ -30,45 +23,12 @@ sn: Twice
 userPassword: Other-place1
 `
 
-// login says why a user cannot log in, nil where that works.
-func (s *server) login(t testing.TB, user, password string) error {
-	t.Helper()
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(s.cert)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	came := make(chan error, 1)
-	c := client.New(client.Config{Addresses: []string{s.clients.String()}, Domain: domain, User: user, Password: password, Roots: roots, Attempt: time.Minute}, client.Deps{
-		Changed: func(e client.Event) {
-			select {
-			case came <- e.Err:
-			default:
-			}
-		},
-	})
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	err := <-came
-	stop()
-	<-ended
-	return err
-}
-
 // TestAuthenticationService has a bridge check the passwords of users whom an
 // LDAP server has, and the accounts come and go with what it has.
 func TestAuthenticationService(t *testing.T) {
-	s := newServer(t, domain)
+	w := newStaffed(t, ldapPeople)
+	s, ldap := w.server, w.ldap
 	if err := s.API.AddUser(t.Context(), xmppapi.Credential{Name: "dan", Password: "My-own-word1"}); err != nil {
-		t.Fatal(err)
-	}
-	ldap := openldap.Start(t, openldap.Config{LDIF: ldapPeople, Names: "IP:127.0.0.1"})
-	secret := s.register("cb1", "")
-	w := newWorld(t, config.BridgeLink{Name: "cb1", Domain: domain, Server: s.addr.String(), Secret: config.Secret(secret)}, s.cert)
-	authority, err := os.ReadFile(ldap.CA.Certificate())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(w.paths.Files(), "ldap.cer"), authority, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	w.run()
@@ -84,17 +44,7 @@ func TestAuthenticationService(t *testing.T) {
 	if err := s.login(t, "alice", "Wonder-land1"); err == nil {
 		t.Error("alice is let in without a directory")
 	}
-	set := func(d config.Directory) {
-		t.Helper()
-		if err := w.store.Transact(func(doc *config.Document) error { doc.Directory = d; return nil }, func() error { return w.Reload(t.Context()) }); err != nil {
-			t.Fatal(err)
-		}
-	}
-	conf := config.Directory{
-		Address: "127.0.0.1", Port: ldap.Plain, Trust: "ldap.cer", Username: openldap.Reader, Password: openldap.ReaderSecret,
-		BaseDN: openldap.Base, User: "$uid$",
-	}
-	set(conf)
+	w.set(w.good)
 	row("registered for ", " (1 authentication component)")
 	if d, err := w.SyncDirectory(t.Context()); err != nil || d.Users != 2 || !d.Offered {
 		t.Errorf("SyncDirectory = %+v, %v; want 2 users, offered", d, err)
@@ -159,11 +109,7 @@ func TestAuthenticationService(t *testing.T) {
 	if _, err := w.SyncDirectory(t.Context()); err == nil {
 		t.Error("SyncDirectory works without the LDAP server")
 	}
-	await(t, "the fault", func() bool {
-		w.log.mu.Lock()
-		defer w.log.mu.Unlock()
-		return w.log.faults[directoryFault].Key != ""
-	})
+	await(t, "the fault", func() bool { return w.log.faultOf(directoryFault).Key != "" })
 	ldap.Restart()
 	if err := s.login(t, "alice", "Wonder-land1"); err != nil {
 		t.Errorf("login when the LDAP server is back = %v", err)
@@ -171,12 +117,8 @@ func TestAuthenticationService(t *testing.T) {
 	if _, err := w.SyncDirectory(t.Context()); err != nil {
 		t.Errorf("SyncDirectory when it is back = %v", err)
 	}
-	await(t, "the end of the fault", func() bool {
-		w.log.mu.Lock()
-		defer w.log.mu.Unlock()
-		return w.log.faults[directoryFault].Key == ""
-	})
-	set(config.Directory{})
+	await(t, "the end of the fault", func() bool { return w.log.faultOf(directoryFault).Key == "" })
+	w.set(config.Directory{})
 	row("no authentication components found", "")
 	if err := s.login(t, "alice", "Wonder-land1"); err == nil || !strings.Contains(err.Error(), "temporary-auth-failure") {
 		t.Errorf("login with no directory any more = %v; want temporary-auth-failure", err)

@@ -17,9 +17,7 @@ import (
 
 // ldapFault is the condition's text, "" for none.
 func (l *eventLog) ldapFault() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.faults[directoryFault].Message
+	return l.faultOf(directoryFault).Message
 }
 
 // TestCondition: a server that is lost is noticed by the first check, and that

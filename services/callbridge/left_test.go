@@ -1,12 +1,8 @@
 package callbridge
 
 import (
-	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +12,6 @@ import (
 	"parley/services/config"
 	"parley/services/problem"
 	"parley/services/xmpp/client"
-	"parley/services/xmpp/xmppapi"
 )
 
 const ldapBob = `dn: uid=bob,dc=example,dc=com
@@ -27,101 +22,15 @@ sn: Star
 userPassword: Star-light1
 `
 
-// stay logs a user in for as long as the test runs; lost gets why the session
-// has ended.
-func (s *server) stay(t testing.TB, user, password string) (lost <-chan error) {
-	t.Helper()
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(s.cert)
-	events := make(chan client.Event, 16)
-	c := client.New(client.Config{Addresses: []string{s.clients.String()}, Domain: domain, User: user, Password: password, Roots: roots, Attempt: time.Minute}, client.Deps{
-		Changed: func(e client.Event) {
-			select {
-			case events <- e:
-			default:
-			}
-		},
-	})
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
-	t.Cleanup(func() { stop(); <-ended })
-	if e := <-events; e.Kind != client.Bound {
-		t.Fatalf("%s is not let in: %v", user, e.Err)
-	}
-	why := make(chan error, 1)
-	go func() {
-		select {
-		case e := <-events:
-			why <- e.Err
-		case <-ctx.Done():
-		}
-	}()
-	return why
-}
-
-// user is an account as the server has it.
-func (s *server) user(t testing.TB, name string) (u xmppapi.User, there bool) {
-	t.Helper()
-	us, err := s.API.Users(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, u := range us {
-		if u.Name == name {
-			return u, true
-		}
-	}
-	return u, false
-}
-
-// attended waits until XMPP has been told all that there is to tell.
-func (w *world) attended() {
-	w.t.Helper()
-	// At the second turn the first is over.
-	for range 2 {
-		w.mu.Lock()
-		w.Bridge.status.components = -1
-		w.mu.Unlock()
-		w.people.mu.Lock()
-		w.people.tell()
-		w.people.mu.Unlock()
-		await(w.t, "a turn of the attendant", func() bool {
-			w.mu.Lock()
-			defer w.mu.Unlock()
-			return w.Bridge.status.components >= 0
-		})
-	}
-}
-
 // TestWhoLeft: who is no longer in the directory is sent away, and whatever
 // else may go wrong with its lists sends nobody away.
 func TestWhoLeft(t *testing.T) {
-	s := newServer(t, domain)
 	people := strings.Split(ldapPeople, "\n\n")[0] + "\n\n" + ldapBob
-	ldap := openldap.Start(t, openldap.Config{LDIF: people, Names: "IP:127.0.0.1"})
+	w := newStaffed(t, people)
+	s, ldap, good := w.server, w.ldap, w.good
 	// This one lists alice and no more.
 	short := openldap.Start(t, openldap.Config{LDIF: people, Lines: "sizelimit size.soft=1 size.hard=1 size.prtotal=1\n", NoTLS: true})
-	secret := s.register("cb1", "")
-	w := newWorld(t, config.BridgeLink{Name: "cb1", Domain: domain, Server: s.addr.String(), Secret: config.Secret(secret)}, s.cert)
-	authority, err := os.ReadFile(ldap.CA.Certificate())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(w.paths.Files(), "ldap.cer"), authority, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	w.run()
-	good := config.Directory{
-		Address: "127.0.0.1", Port: ldap.Plain, Trust: "ldap.cer", Username: openldap.Reader, Password: openldap.ReaderSecret,
-		BaseDN: openldap.Base, User: "$uid$",
-	}
-	set := func(d config.Directory) {
-		t.Helper()
-		if err := w.store.Transact(func(doc *config.Document) error { doc.Directory = d; return nil }, func() error { return w.Reload(t.Context()) }); err != nil {
-			t.Fatal(err)
-		}
-	}
 	list := func(users int) {
 		t.Helper()
 		if d, err := w.SyncDirectory(t.Context()); err != nil || d.Users != users {
@@ -137,7 +46,7 @@ func TestWhoLeft(t *testing.T) {
 		}
 		await(t, "account of "+name, func() bool { _, there := s.user(t, name); return there })
 	}
-	set(good)
+	w.set(good)
 	list(2)
 	await(t, "bob's account", func() bool { u, _ := s.user(t, "bob"); return u.Directory })
 	lost := s.stay(t, "bob", "Star-light1")
@@ -146,12 +55,12 @@ func TestWhoLeft(t *testing.T) {
 		return func() {
 			bad := good
 			change(&bad)
-			set(bad)
+			w.set(bad)
 			if _, err := w.SyncDirectory(t.Context()); problem.CodeOf(err) != want {
 				t.Errorf("SyncDirectory = %v; want %q", err, want)
 			}
 			w.attended()
-			set(good)
+			w.set(good)
 		}
 	}
 	for i, tt := range []struct {
@@ -171,9 +80,9 @@ func TestWhoLeft(t *testing.T) {
 		{"cut short", wrong(func(d *config.Directory) { d.Port, d.TLS = short.Plain, "none" }, problem.DirectoryLimit)},
 		{"filter for nobody", wrong(func(d *config.Directory) { d.Filter = "(uid=nobody)" }, problem.DirectoryNobody)},
 		{"no server", func() {
-			set(config.Directory{})
+			w.set(config.Directory{})
 			w.attended()
-			set(good)
+			w.set(good)
 		}},
 		{"a list of long ago, after a loss of the connection", func() {
 			p := w.people
