@@ -40,16 +40,10 @@ func (c *Client) Poweroff(ctx context.Context) error {
 
 // Handler serves api to Clients.
 func Handler(api API) http.Handler {
-	type none = control.None
 	mux := http.NewServeMux()
-	do := func(path string, f func(context.Context) error) {
-		control.Handle(mux, service, "POST "+path, func(ctx context.Context, _ none) (none, error) { return none{}, f(ctx) })
-	}
-	control.Handle(mux, service, "GET /status", func(ctx context.Context, _ none) (Status, error) { return api.Status(ctx) })
-	control.Handle(mux, service, "POST /restart", func(ctx context.Context, name string) (none, error) {
-		return none{}, api.Restart(ctx, name)
-	})
-	do("/reboot", api.Reboot)
-	do("/poweroff", api.Poweroff)
+	control.Get(mux, service, "/status", api.Status)
+	control.Tell(mux, service, "/restart", api.Restart)
+	control.Do(mux, service, "/reboot", api.Reboot)
+	control.Do(mux, service, "/poweroff", api.Poweroff)
 	return mux
 }

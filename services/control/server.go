@@ -5,10 +5,8 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -18,8 +16,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"parley/services/problem"
 )
 
 // maxBody bounds a request: an import of ten thousand accounts is below 1 MiB.
@@ -151,37 +147,4 @@ func peerUID(c *net.UnixConn) (uint32, error) {
 		return 0, credErr
 	}
 	return cred.Uid, nil
-}
-
-// Handle adds a call to mux: pattern as in http.ServeMux ("POST /users"), the
-// request body decoded into In, Out sent back as JSON. An error of f that is
-// a Problem reaches the caller as it is, any other as Internal of service.
-func Handle[In, Out any](mux *http.ServeMux, service, pattern string, f func(ctx context.Context, in In) (Out, error)) {
-	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		var in In
-		if err := json.NewDecoder(r.Body).Decode(&in); err != nil && !errors.Is(err, io.EOF) {
-			reply(w, http.StatusBadRequest, problem.New(problem.Internal, "service", service, "detail", err.Error()))
-			return
-		}
-		out, err := f(r.Context(), in)
-		if err == nil {
-			reply(w, http.StatusOK, out)
-			return
-		}
-		p, ok := errors.AsType[*problem.Problem](err)
-		if !ok {
-			p = problem.New(problem.Internal, "service", service, "detail", err.Error())
-		}
-		reply(w, http.StatusConflict, p)
-	})
-}
-
-// None is the In or Out of a call that has none.
-type None struct{}
-
-func reply(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	// The peer may be gone; there is nobody left to tell.
-	_ = json.NewEncoder(w).Encode(v)
 }

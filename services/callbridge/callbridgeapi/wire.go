@@ -60,31 +60,14 @@ func (c *Client) SyncDirectory(ctx context.Context) (d Directory, err error) {
 
 // Handler serves api to Clients.
 func Handler(api API) http.Handler {
-	type none = control.None
 	mux := http.NewServeMux()
-	control.Handle(mux, service, "GET /status", func(ctx context.Context, _ none) (Status, error) {
-		return api.Status(ctx)
-	})
-	control.Handle(mux, service, "POST /reload", func(ctx context.Context, _ none) (none, error) {
-		return none{}, api.Reload(ctx)
-	})
-	control.Handle(mux, service, "POST /restart", func(ctx context.Context, _ none) (none, error) {
-		return none{}, api.Restart(ctx)
-	})
-	control.Handle(mux, service, "POST /test", func(ctx context.Context, _ none) ([]Step, error) {
-		return api.Test(ctx)
-	})
-	control.Handle(mux, service, "GET /directory", func(ctx context.Context, _ none) (Directory, error) {
-		return api.Directory(ctx)
-	})
-	control.Handle(mux, service, "POST /directory/test", func(ctx context.Context, _ none) ([]Step, error) {
-		return api.TestDirectory(ctx)
-	})
-	control.Handle(mux, service, "POST /directory/probe", func(ctx context.Context, _ none) (none, error) {
-		return none{}, api.ProbeDirectory(ctx)
-	})
-	control.Handle(mux, service, "POST /directory/sync", func(ctx context.Context, _ none) (Directory, error) {
-		return api.SyncDirectory(ctx)
-	})
+	control.Get(mux, service, "/status", api.Status)
+	control.Do(mux, service, "/reload", api.Reload)
+	control.Do(mux, service, "/restart", api.Restart)
+	control.Ask(mux, service, "/test", api.Test)
+	control.Get(mux, service, "/directory", api.Directory)
+	control.Ask(mux, service, "/directory/test", api.TestDirectory)
+	control.Do(mux, service, "/directory/probe", api.ProbeDirectory)
+	control.Ask(mux, service, "/directory/sync", api.SyncDirectory)
 	return mux
 }

@@ -96,27 +96,17 @@ func (c *Client) List(ctx context.Context, table string) (rs []Record, err error
 
 // Handler serves api to Clients.
 func Handler(api API) http.Handler {
-	type none = control.None
 	mux := http.NewServeMux()
-	control.Handle(mux, service, "GET /status", func(ctx context.Context, _ none) (Status, error) { return api.Status(ctx) })
-	control.Handle(mux, service, "POST /reload", func(ctx context.Context, _ none) (none, error) { return none{}, api.Reload(ctx) })
-	cluster := func(path string, f func(context.Context, change) error) {
-		control.Handle(mux, service, "POST /cluster/"+path, func(ctx context.Context, c change) (none, error) { return none{}, f(ctx, c) })
-	}
-	cluster("initialize", func(ctx context.Context, c change) error { return api.Initialize(ctx, c.Again) })
-	cluster("join", func(ctx context.Context, c change) error { return api.Join(ctx, c.Node) })
-	cluster("connect", func(ctx context.Context, c change) error { return api.Connect(ctx, c.Node) })
-	cluster("remove", func(ctx context.Context, c change) error { return api.Remove(ctx, c.Node) })
-	cluster("clear-error", func(ctx context.Context, _ change) error { return api.ClearError(ctx) })
-	control.Handle(mux, service, "POST /records/put", func(ctx context.Context, r rows) (none, error) {
-		return none{}, api.Put(ctx, r.Table, r.Records...)
-	})
-	control.Handle(mux, service, "POST /records/swap", func(ctx context.Context, s swap) (none, error) {
-		return none{}, api.Swap(ctx, s.Table, s.Old, s.Record)
-	})
-	control.Handle(mux, service, "POST /records/delete", func(ctx context.Context, r rows) (none, error) {
-		return none{}, api.Delete(ctx, r.Table, r.Keys...)
-	})
+	control.Get(mux, service, "/status", api.Status)
+	control.Do(mux, service, "/reload", api.Reload)
+	control.Tell(mux, service, "/cluster/initialize", func(ctx context.Context, c change) error { return api.Initialize(ctx, c.Again) })
+	control.Tell(mux, service, "/cluster/join", func(ctx context.Context, c change) error { return api.Join(ctx, c.Node) })
+	control.Tell(mux, service, "/cluster/connect", func(ctx context.Context, c change) error { return api.Connect(ctx, c.Node) })
+	control.Tell(mux, service, "/cluster/remove", func(ctx context.Context, c change) error { return api.Remove(ctx, c.Node) })
+	control.Do(mux, service, "/cluster/clear-error", api.ClearError)
+	control.Tell(mux, service, "/records/put", func(ctx context.Context, r rows) error { return api.Put(ctx, r.Table, r.Records...) })
+	control.Tell(mux, service, "/records/swap", func(ctx context.Context, s swap) error { return api.Swap(ctx, s.Table, s.Old, s.Record) })
+	control.Tell(mux, service, "/records/delete", func(ctx context.Context, r rows) error { return api.Delete(ctx, r.Table, r.Keys...) })
 	control.Handle(mux, service, "POST /records/list", func(ctx context.Context, r rows) ([]Record, error) { return api.List(ctx, r.Table) })
 	return mux
 }

@@ -72,29 +72,14 @@ func (c *Client) Traces(ctx context.Context) (ts map[string]time.Time, err error
 
 // Handler serves api to Clients.
 func Handler(api API) http.Handler {
-	type none = control.None
 	mux := http.NewServeMux()
-	control.Handle(mux, service, "POST /log", func(ctx context.Context, es []Event) (none, error) {
-		return none{}, api.Log(ctx, es...)
-	})
+	control.Tell(mux, service, "/log", func(ctx context.Context, es []Event) error { return api.Log(ctx, es...) })
 	control.Handle(mux, service, "POST /events", api.Events)
-	control.Handle(mux, service, "POST /clear", func(ctx context.Context, by name) (int, error) {
-		return api.Clear(ctx, by.Name)
-	})
-	control.Handle(mux, service, "POST /faults/raise", func(ctx context.Context, f Fault) (none, error) {
-		return none{}, api.Raise(ctx, f)
-	})
-	control.Handle(mux, service, "POST /faults/drop", func(ctx context.Context, key name) (none, error) {
-		return none{}, api.Drop(ctx, key.Name)
-	})
-	control.Handle(mux, service, "GET /faults", func(ctx context.Context, _ none) ([]Fault, error) {
-		return api.Faults(ctx)
-	})
-	control.Handle(mux, service, "POST /trace", func(ctx context.Context, t trace) (none, error) {
-		return none{}, api.Trace(ctx, t.Subsystem, t.For)
-	})
-	control.Handle(mux, service, "GET /traces", func(ctx context.Context, _ none) (map[string]time.Time, error) {
-		return api.Traces(ctx)
-	})
+	control.Handle(mux, service, "POST /clear", func(ctx context.Context, by name) (int, error) { return api.Clear(ctx, by.Name) })
+	control.Tell(mux, service, "/faults/raise", api.Raise)
+	control.Tell(mux, service, "/faults/drop", func(ctx context.Context, key name) error { return api.Drop(ctx, key.Name) })
+	control.Get(mux, service, "/faults", api.Faults)
+	control.Tell(mux, service, "/trace", func(ctx context.Context, t trace) error { return api.Trace(ctx, t.Subsystem, t.For) })
+	control.Get(mux, service, "/traces", api.Traces)
 	return mux
 }

@@ -68,28 +68,13 @@ func (c *Client) Ping(ctx context.Context, host string, seq int) (e Echo, err er
 
 // Handler serves api to Clients.
 func Handler(api API) http.Handler {
-	type none = control.None
 	mux := http.NewServeMux()
-	control.Handle(mux, service, "GET /interfaces", func(ctx context.Context, _ none) ([]Interface, error) {
-		return api.Interfaces(ctx)
-	})
-	control.Handle(mux, service, "POST /reload", func(ctx context.Context, _ none) (none, error) {
-		return none{}, api.Reload(ctx)
-	})
-	control.Handle(mux, service, "GET /dns/servers", func(ctx context.Context, _ none) ([]netip.AddrPort, error) {
-		return api.NameServers(ctx)
-	})
-	control.Handle(mux, service, "POST /lookup", func(ctx context.Context, q question) (Answer, error) {
-		return api.Lookup(ctx, q.Kind, q.Name)
-	})
-	control.Handle(mux, service, "POST /dns/flush", func(ctx context.Context, _ none) (none, error) {
-		return none{}, api.FlushDNS(ctx)
-	})
-	control.Handle(mux, service, "POST /dns/forget-denials", func(ctx context.Context, _ none) (none, error) {
-		return none{}, api.ForgetDenials(ctx)
-	})
-	control.Handle(mux, service, "POST /ping", func(ctx context.Context, t target) (Echo, error) {
-		return api.Ping(ctx, t.Host, t.Seq)
-	})
+	control.Get(mux, service, "/interfaces", api.Interfaces)
+	control.Do(mux, service, "/reload", api.Reload)
+	control.Get(mux, service, "/dns/servers", api.NameServers)
+	control.Handle(mux, service, "POST /lookup", func(ctx context.Context, q question) (Answer, error) { return api.Lookup(ctx, q.Kind, q.Name) })
+	control.Do(mux, service, "/dns/flush", api.FlushDNS)
+	control.Do(mux, service, "/dns/forget-denials", api.ForgetDenials)
+	control.Handle(mux, service, "POST /ping", func(ctx context.Context, t target) (Echo, error) { return api.Ping(ctx, t.Host, t.Seq) })
 	return mux
 }

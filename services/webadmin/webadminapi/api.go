@@ -63,16 +63,9 @@ func (c *Client) Restart(ctx context.Context) error {
 
 // Handler serves api to Clients.
 func Handler(api API) http.Handler {
-	type none = control.None
 	mux := http.NewServeMux()
-	control.Handle(mux, service, "GET /status", func(ctx context.Context, _ none) (Status, error) {
-		return api.Status(ctx)
-	})
-	control.Handle(mux, service, "POST /reload", func(ctx context.Context, _ none) (none, error) {
-		return none{}, api.Reload(ctx)
-	})
-	control.Handle(mux, service, "POST /restart", func(ctx context.Context, _ none) (none, error) {
-		return none{}, api.Restart(ctx)
-	})
+	control.Get(mux, service, "/status", api.Status)
+	control.Do(mux, service, "/reload", api.Reload)
+	control.Do(mux, service, "/restart", api.Restart)
 	return mux
 }

@@ -126,48 +126,34 @@ func (c *Client) Examine(ctx context.Context, in json.RawMessage) (out []Examine
 
 // Handler serves api to Clients, and what it has of Examiner.
 func Handler(api API) http.Handler {
-	type none = control.None
 	mux := http.NewServeMux()
-	get := func(path string, f func(context.Context) (any, error)) {
-		control.Handle(mux, service, "GET "+path, func(ctx context.Context, _ none) (any, error) { return f(ctx) })
-	}
-	do := func(path string, f func(context.Context) error) {
-		control.Handle(mux, service, "POST "+path, func(ctx context.Context, _ none) (none, error) { return none{}, f(ctx) })
-	}
-	account := func(path string, f func(context.Context, Credential) error) {
-		control.Handle(mux, service, "POST "+path, func(ctx context.Context, u Credential) (none, error) { return none{}, f(ctx, u) })
-	}
-	get("/status", func(ctx context.Context) (any, error) { return api.Status(ctx) })
-	get("/callbridges", func(ctx context.Context) (any, error) { return api.CallBridges(ctx) })
-	get("/users", func(ctx context.Context) (any, error) { return api.Users(ctx) })
-	do("/reload", api.Reload)
-	do("/restart", api.Restart)
-	do("/cluster/leave", api.ClusterLeave)
-	control.Handle(mux, service, "POST /reset", func(ctx context.Context, _ none) (string, error) { return api.Reset(ctx) })
-	get("/cluster", func(ctx context.Context) (any, error) { return api.Cluster(ctx) })
-	change := func(path string, f func(context.Context, clusterChange) error) {
-		control.Handle(mux, service, "POST /cluster/"+path, func(ctx context.Context, ch clusterChange) (none, error) { return none{}, f(ctx, ch) })
-	}
-	change("initialize", func(ctx context.Context, ch clusterChange) error { return api.ClusterInitialize(ctx, ch.Sure) })
-	change("join", func(ctx context.Context, ch clusterChange) error { return api.ClusterJoin(ctx, ch.Node, ch.Sure) })
-	change("remove", func(ctx context.Context, ch clusterChange) error { return api.ClusterRemove(ctx, ch.Node) })
-	account("/users/add", api.AddUser)
-	account("/users/passwd", api.SetPassword)
-	account("/users/del", func(ctx context.Context, u Credential) error { return api.DelUser(ctx, u.Name) })
-	control.Handle(mux, service, "POST /users/import", func(ctx context.Context, us []Credential) (none, error) {
-		return none{}, api.ImportUsers(ctx, us)
-	})
+	control.Get(mux, service, "/status", api.Status)
+	control.Do(mux, service, "/reload", api.Reload)
+	control.Do(mux, service, "/restart", api.Restart)
+	control.Ask(mux, service, "/reset", api.Reset)
+
+	control.Get(mux, service, "/cluster", api.Cluster)
+	control.Tell(mux, service, "/cluster/initialize", func(ctx context.Context, ch clusterChange) error { return api.ClusterInitialize(ctx, ch.Sure) })
+	control.Tell(mux, service, "/cluster/join", func(ctx context.Context, ch clusterChange) error { return api.ClusterJoin(ctx, ch.Node, ch.Sure) })
+	control.Do(mux, service, "/cluster/leave", api.ClusterLeave)
+	control.Tell(mux, service, "/cluster/remove", func(ctx context.Context, ch clusterChange) error { return api.ClusterRemove(ctx, ch.Node) })
 	if e, ok := api.(Examiner); ok {
 		control.Handle(mux, service, "POST /cluster/examine", e.Examine)
 	}
+
+	control.Get(mux, service, "/callbridges", api.CallBridges)
 	control.Handle(mux, service, "POST /callbridges/add", func(ctx context.Context, cb CallBridge) (CallBridge, error) {
 		return api.AddCallBridge(ctx, cb.Name, cb.Secret)
 	})
-	control.Handle(mux, service, "POST /callbridges/del", func(ctx context.Context, cb CallBridge) (none, error) {
-		return none{}, api.DelCallBridge(ctx, cb.Name)
+	control.Tell(mux, service, "/callbridges/del", func(ctx context.Context, cb CallBridge) error { return api.DelCallBridge(ctx, cb.Name) })
+	control.Tell(mux, service, "/callbridges/describe", func(ctx context.Context, cb CallBridge) error {
+		return api.DescribeCallBridge(ctx, cb.Name, cb.Description)
 	})
-	control.Handle(mux, service, "POST /callbridges/describe", func(ctx context.Context, cb CallBridge) (none, error) {
-		return none{}, api.DescribeCallBridge(ctx, cb.Name, cb.Description)
-	})
+
+	control.Get(mux, service, "/users", api.Users)
+	control.Tell(mux, service, "/users/add", api.AddUser)
+	control.Tell(mux, service, "/users/passwd", api.SetPassword)
+	control.Tell(mux, service, "/users/del", func(ctx context.Context, u Credential) error { return api.DelUser(ctx, u.Name) })
+	control.Tell(mux, service, "/users/import", api.ImportUsers)
 	return mux
 }
