@@ -33,10 +33,7 @@ func clusterJoin(c *call) error {
 			err = c.join(node, true)
 		}
 	}
-	if err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(err)
 }
 
 // joinPoll is how often a join is asked what it waits for.

@@ -82,10 +82,7 @@ func bridgeFamily() family {
 			usage: "callbridge restart", summary: "connect anew, at once",
 			help:    "Ends the connection, reads the trust bundle again, asks the DNS again, and connects without waiting for the next try.",
 			example: "callbridge restart", need: need, run: func(c *call) error {
-				if err := c.Bridge.Restart(c.ctx); err != nil {
-					return err
-				}
-				return c.out.success("")
+				return c.done(c.Bridge.Restart(c.ctx))
 			},
 		}, {
 			usage: "callbridge test", summary: "walk the way to each XMPP server",
@@ -294,8 +291,5 @@ func (c *call) changeLink(change func(*config.BridgeLink) error) error {
 // changeBridge changes the Call Bridge's configuration; if the service refuses
 // it, nothing has changed.
 func (c *call) changeBridge(change func(*config.Document) error) error {
-	if err := c.config.Transact(change, func() error { return c.Bridge.Reload(c.ctx) }); err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(c.config.Transact(change, func() error { return c.Bridge.Reload(c.ctx) }))
 }

@@ -23,10 +23,7 @@ func callBridgeCommands() []command {
 			usage: "xmpp callbridge del <name>", args: []arg{callBridgeArg}, summary: "remove a Call Bridge",
 			help:    "The Call Bridge can no longer log in; if it is connected, it is disconnected.",
 			example: "xmpp callbridge del cb1", need: need, run: func(c *call) error {
-				if err := c.XMPP.DelCallBridge(c.ctx, c.text(0)); err != nil {
-					return err
-				}
-				return c.out.success("")
+				return c.done(c.XMPP.DelCallBridge(c.ctx, c.text(0)))
 			},
 		}, {
 			usage: "xmpp callbridge list", summary: "list Call Bridges with their secrets",

@@ -72,10 +72,7 @@ func databaseFamily() family {
 			usage: "database cluster connect <node>", args: []arg{databaseArg}, summary: "use a cluster's data without a copy",
 			help:    "This node's Call Bridge uses the cluster's database over the network. What this node's own database has stays, unused, until 'database cluster remove'.",
 			example: "database cluster connect 10.106.81.30", need: need, run: func(c *call) error {
-				if err := c.Database.Connect(c.ctx, c.text(0)); err != nil {
-					return err
-				}
-				return c.out.success("")
+				return c.done(c.Database.Connect(c.ctx, c.text(0)))
 			},
 		}, {
 			usage: "database cluster remove [<node>]", args: []arg{databaseArg}, summary: "leave the cluster, or take out a node that is lost",
@@ -85,10 +82,7 @@ func databaseFamily() family {
 			usage: "database cluster clear_error", summary: "forget that the last command failed",
 			help:    "Takes a command that failed from 'database cluster status'. What is wrong now stays there until it is mended.",
 			example: "database cluster clear_error", need: need, run: func(c *call) error {
-				if err := c.Database.ClearError(c.ctx); err != nil {
-					return err
-				}
-				return c.out.success("")
+				return c.done(c.Database.ClearError(c.ctx))
 			},
 		}, {
 			usage: "database cluster upgrade_schema", summary: "see that the database takes changes",
@@ -113,10 +107,7 @@ var databaseArg = nodeAt(strconv.Itoa(database.Port))
 // changeDatabase changes the database's configuration; if the service refuses
 // it, nothing has changed.
 func (c *call) changeDatabase(change func(*config.Document) error) error {
-	if err := c.config.Transact(change, func() error { return c.Database.Reload(c.ctx) }); err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(c.config.Transact(change, func() error { return c.Database.Reload(c.ctx) }))
 }
 
 func (c *call) databaseCerts(files config.Database) error {
@@ -147,10 +138,7 @@ func databaseInitialize(c *call) error {
 			return err
 		}
 	}
-	if err := c.Database.Initialize(c.ctx, again); err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(c.Database.Initialize(c.ctx, again))
 }
 
 func databaseJoin(c *call) error {
@@ -172,10 +160,7 @@ func databaseJoin(c *call) error {
 	if err := c.confirm("This replaces all that this node's database has by the data of the cluster of " + node + "."); err != nil {
 		return err
 	}
-	if err := c.Database.Join(c.ctx, node); err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(c.Database.Join(c.ctx, node))
 }
 
 func databaseRemove(c *call) error {
@@ -204,10 +189,7 @@ func databaseRemove(c *call) error {
 	if err := c.confirm(question); err != nil {
 		return err
 	}
-	if err := c.Database.Remove(c.ctx, c.text(0)); err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(c.Database.Remove(c.ctx, c.text(0)))
 }
 
 func otherDatabases(s databaseapi.Status) string {

@@ -230,10 +230,7 @@ func directoryPassword(c *call) error {
 // changeDirectory changes the directory's settings, for all nodes that share the
 // database, or those of this one.
 func (c *call) changeDirectory(change func(*config.Directory) error) error {
-	if err := c.settings.Change(c.ctx, change, func() error { return c.Bridge.Reload(c.ctx) }); err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(c.settings.Change(c.ctx, change, func() error { return c.Bridge.Reload(c.ctx) }))
 }
 
 func directoryTest(c *call) error {

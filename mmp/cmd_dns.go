@@ -54,10 +54,7 @@ func dnsFamily() family {
 			usage: "dns flush", summary: "forget cached answers",
 			help:    "Forgets all answers of name servers, so that a change in the DNS is seen at once.",
 			example: "dns flush", need: need, run: func(c *call) error {
-				if err := c.Network.FlushDNS(c.ctx); err != nil {
-					return err
-				}
-				return c.out.success("")
+				return c.done(c.Network.FlushDNS(c.ctx))
 			},
 		},
 	}}

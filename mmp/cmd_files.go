@@ -38,10 +38,7 @@ func rmFamily() family {
 		usage: "rm <file>", args: []arg{fileArg}, summary: "remove a file",
 		help:    "Removes a file for good, unless something uses it: a key or certificate that is in use is named with its use.",
 		example: "rm old.crt", need: account.Certificates, run: func(c *call) error {
-			if err := c.Files.Remove(c.who(), c.text(0)); err != nil {
-				return err
-			}
-			return c.out.success("")
+			return c.done(c.Files.Remove(c.who(), c.text(0)))
 		},
 	}}}
 }

@@ -216,10 +216,7 @@ func (c *call) changeNetwork(name string, change func(*config.Document) error) e
 // has changed.
 func (c *call) change(change func(*config.Document) error) error {
 	err := c.config.Transact(change, func() error { return c.Network.Reload(c.ctx) })
-	if err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(err)
 }
 
 func addrText(a netip.Addr) string {

@@ -21,10 +21,7 @@ func userFamily() family {
 			usage: "user del <name>", args: []arg{userArg}, summary: "delete a user",
 			help:    "Deletes a user; the user's sessions end with their next command. The last user of role admin cannot be deleted, nor can you delete yourself.",
 			example: "user del ben", need: need, run: func(c *call) error {
-				if err := c.Accounts.Del(c.user.Name, c.text(0)); err != nil {
-					return err
-				}
-				return c.out.success("")
+				return c.done(c.Accounts.Del(c.user.Name, c.text(0)))
 			},
 		}, {
 			usage: "user list", summary: "list users",
@@ -38,10 +35,7 @@ func userFamily() family {
 			usage: "user unlock <name>", args: []arg{userArg}, summary: "end a lockout",
 			help:    "Lets a user log in again who was locked out after " + strconv.Itoa(account.MaxFailures) + " failed logins. A lockout ends by itself after 15 minutes.",
 			example: "user unlock ben", need: need, run: func(c *call) error {
-				if err := c.Accounts.Unlock(c.text(0)); err != nil {
-					return err
-				}
-				return c.out.success("")
+				return c.done(c.Accounts.Unlock(c.text(0)))
 			},
 		}, {
 			usage: "user key add <name> <file>", args: []arg{userArg, fileWith(".pub")}, summary: "let a user log in with an SSH key",
@@ -55,10 +49,7 @@ func userFamily() family {
 			usage: "user key del <name> <key>", args: []arg{userArg, sshKeyArg}, summary: "remove an SSH key of a user",
 			help:    "Removes the public key of that fingerprint or comment, as 'user key list' shows them.",
 			example: "user key del ben ben@laptop", need: need, run: func(c *call) error {
-				if err := c.Accounts.DelKey(c.text(0), c.text(1)); err != nil {
-					return err
-				}
-				return c.out.success("")
+				return c.done(c.Accounts.DelKey(c.text(0), c.text(1)))
 			},
 		},
 	}}

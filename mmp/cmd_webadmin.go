@@ -90,10 +90,7 @@ func webadminFamily() family {
 			usage: "webadmin restart", summary: "log everybody out and start again",
 			help:    "Ends all connections and all sessions of browsers, reads key and certificates again, and listens again.",
 			example: "webadmin restart", need: need, run: func(c *call) error {
-				if err := c.Webadmin.Restart(c.ctx); err != nil {
-					return err
-				}
-				return c.out.success("")
+				return c.done(c.Webadmin.Restart(c.ctx))
 			},
 		},
 	}}
@@ -190,8 +187,5 @@ func (c *call) checkHostCerts(d *config.Document, key, certificate, bundle strin
 // nothing has changed.
 func (c *call) changeWebadmin(change func(*config.Document) error) error {
 	err := c.config.Transact(change, func() error { return c.Webadmin.Reload(c.ctx) })
-	if err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(err)
 }

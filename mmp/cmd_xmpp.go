@@ -71,10 +71,7 @@ func xmppFamily() family {
 			usage: "xmpp restart", summary: "drop all connections and start again",
 			help:    "Ends all connections, reads key and certificates again, and opens the doors. Clients connect again by themselves.",
 			example: "xmpp restart", need: need, run: func(c *call) error {
-				if err := c.XMPP.Restart(c.ctx); err != nil {
-					return err
-				}
-				return c.out.success("")
+				return c.done(c.XMPP.Restart(c.ctx))
 			},
 		}, {
 			usage: "xmpp reset", summary: "forget everything about XMPP",
@@ -280,8 +277,5 @@ func resetConsequence(c *call) string {
 // has changed.
 func (c *call) changeXMPP(change func(*config.Document) error) error {
 	err := c.config.Transact(change, func() error { return c.XMPP.Reload(c.ctx) })
-	if err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(err)
 }

@@ -241,10 +241,7 @@ func clusterInitialize(c *call) error {
 			return err
 		}
 	}
-	if err := c.XMPP.ClusterInitialize(c.ctx, cl.Member); err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(c.XMPP.ClusterInitialize(c.ctx, cl.Member))
 }
 
 // cluster is what is configured and what the service knows.
@@ -285,19 +282,13 @@ func clusterRemove(c *call) error {
 		return problem.New(problem.ClusterNotMember)
 	}
 	if node := c.text(0); node != "" && !c.isSelf(cl, node) {
-		if err := c.XMPP.ClusterRemove(c.ctx, address(node)); err != nil {
-			return err
-		}
-		return c.out.success("")
+		return c.done(c.XMPP.ClusterRemove(c.ctx, address(node)))
 	}
 	err = c.confirm("This takes this node out of its cluster. It keeps a copy of Call Bridges, accounts and messages, and is on its own then.")
 	if err != nil {
 		return err
 	}
-	if err := c.XMPP.ClusterLeave(c.ctx); err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(c.XMPP.ClusterLeave(c.ctx))
 }
 
 // isSelf says whether node, an address or name, is this node. The service

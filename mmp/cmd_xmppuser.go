@@ -97,10 +97,7 @@ func chatPassword(c *call, there bool, set func(ctx context.Context, u xmppapi.C
 	if err != nil {
 		return err
 	}
-	if err := set(c.ctx, xmppapi.Credential{Name: name, Password: password}); err != nil {
-		return err
-	}
-	return c.out.success("")
+	return c.done(set(c.ctx, xmppapi.Credential{Name: name, Password: password}))
 }
 
 func listChatUsers(c *call) error {

@@ -308,3 +308,11 @@ func (c *call) text(i int) string {
 	}
 	return fmt.Sprint(c.values[i])
 }
+
+// done answers a command that has nothing to say but whether it was done.
+func (c *call) done(err error) error {
+	if err != nil {
+		return err
+	}
+	return c.out.success("")
+}
