@@ -14,17 +14,11 @@ func ifaceFamily() family {
 		{
 			usage: "iface", summary: "state of all links",
 			help:    "The state of each network card's link. Cards are a to d in the order of their slots and stay so, by their MAC address.",
-			example: "iface", need: account.Console, run: showAllIface,
+			example: "iface", need: account.Console, run: eachNIC(showIface),
 		}, {
 			usage: "iface <interface>", args: []arg{interfaceArg}, summary: "state of one link",
 			help:    "MAC address, auto-negotiation, speed, duplex, MTU and whether there is a link. What a card does not tell, as those of virtual machines do not, is left out.",
-			example: "iface a", need: account.Console, run: func(c *call) error {
-				n, err := c.nic(c.text(0))
-				if err == nil {
-					showIface(c, n)
-				}
-				return err
-			},
+			example: "iface a", need: account.Console, run: oneNIC(showIface),
 		}, {
 			usage: "iface <interface> mtu <bytes>", args: []arg{interfaceArg, number(576, 9216, 1500)}, summary: "set the MTU",
 			help:    "The most bytes that go into one packet, 576 to 9216. Whatever lies between this machine and others must take as many.",
@@ -41,25 +35,41 @@ func ifaceFamily() family {
 	}}
 }
 
-func showAllIface(c *call) error {
-	nics, err := c.Network.Interfaces(c.ctx)
-	if err != nil {
-		return err
-	}
-	for i, n := range nics {
-		if i > 0 {
-			fmt.Fprintln(c.out)
+// eachNIC is a command that shows something of all interfaces.
+func eachNIC(show func(*call, networkapi.Interface) error) func(*call) error {
+	return func(c *call) error {
+		nics, err := c.Network.Interfaces(c.ctx)
+		if err != nil {
+			return err
 		}
-		fmt.Fprintf(c.out, "Interface %s\n", n.Name)
-		showIface(c, n)
+		for i, n := range nics {
+			if i > 0 {
+				fmt.Fprintln(c.out)
+			}
+			fmt.Fprintf(c.out, "Interface %s\n", n.Name)
+			if err := show(c, n); err != nil {
+				return err
+			}
+		}
+		if len(nics) == 0 {
+			fmt.Fprintln(c.out, "none")
+		}
+		return nil
 	}
-	if len(nics) == 0 {
-		fmt.Fprintln(c.out, "none")
-	}
-	return nil
 }
 
-func showIface(c *call, n networkapi.Interface) {
+// oneNIC is one that shows it of the interface that is its argument.
+func oneNIC(show func(*call, networkapi.Interface) error) func(*call) error {
+	return func(c *call) error {
+		n, err := c.nic(c.text(0))
+		if err != nil {
+			return err
+		}
+		return show(c, n)
+	}
+}
+
+func showIface(c *call, n networkapi.Interface) error {
 	rows := []row{{"Mac address", n.MAC}, {"Link", strconv.FormatBool(n.Up)}}
 	if n.Autoneg != "" {
 		rows = append(rows, row{"Auto-Negotiation", n.Autoneg})
@@ -71,4 +81,5 @@ func showIface(c *call, n networkapi.Interface) {
 		rows = append(rows, row{"Duplex", n.Duplex})
 	}
 	c.out.rows(append(rows, row{"MTU", strconv.Itoa(n.MTU)})...)
+	return nil
 }

@@ -18,11 +18,11 @@ func ipv4Family() family {
 		{
 			usage: "ipv4", summary: "configuration and state of all interfaces",
 			help:    "For each interface that this machine has, what is configured, and then what is observed: the addresses and routes that the interface really has, and the DHCP lease.",
-			example: "ipv4", need: account.Console, run: showAllIPv4,
+			example: "ipv4", need: account.Console, run: eachNIC(showIPv4),
 		}, {
 			usage: "ipv4 <interface>", args: []arg{interfaceArg}, summary: "configuration and state of one interface",
 			help:    "What is configured, and then what is observed: the addresses and routes that the interface really has, and the DHCP lease.",
-			example: "ipv4 a", need: account.Console, run: func(c *call) error { return showIPv4(c, c.text(0)) },
+			example: "ipv4 a", need: account.Console, run: oneNIC(showIPv4),
 		}, {
 			usage: "ipv4 <interface> add <address/prefix> <gateway>", args: []arg{interfaceArg, prefixArg, gatewayArg},
 			summary: "give a static address",
@@ -64,44 +64,20 @@ func ipv4Family() family {
 	}}
 }
 
-func showAllIPv4(c *call) error {
-	nics, err := c.Network.Interfaces(c.ctx)
-	if err != nil {
-		return err
-	}
-	for i, n := range nics {
-		if i > 0 {
-			fmt.Fprintln(c.out)
-		}
-		fmt.Fprintf(c.out, "Interface %s\n", n.Name)
-		if err := showIPv4(c, n.Name); err != nil {
-			return err
-		}
-	}
-	if len(nics) == 0 {
-		fmt.Fprintln(c.out, "none")
-	}
-	return nil
-}
-
 // showIPv4 has the layout of the original: names in alphabetical order.
-func showIPv4(c *call, name string) error {
-	n, err := c.nic(name)
-	if err != nil {
-		return err
-	}
+func showIPv4(c *call, n networkapi.Interface) error {
 	d, err := c.config.Load()
 	if err != nil {
 		return err
 	}
-	v4 := d.Interfaces[name].IPv4
+	v4 := d.Interfaces[n.Name].IPv4
 	address, prefix := "none", "none"
 	if v4.Address.IsValid() {
 		address, prefix = v4.Address.Addr().String(), strconv.Itoa(v4.Address.Bits())
 	}
 	fmt.Fprintln(c.out, "IPv4 configuration:")
 	for _, r := range []row{
-		{"address", address}, {"default", strconv.FormatBool(isDefault(d, name))}, {"dhcp", strconv.FormatBool(v4.DHCP)},
+		{"address", address}, {"default", strconv.FormatBool(isDefault(d, n.Name))}, {"dhcp", strconv.FormatBool(v4.DHCP)},
 		{"enabled", strconv.FormatBool(v4.Enabled)}, {"gateway", addrText(v4.Gateway)}, {"macaddress", orNone(n.MAC)},
 		{"prefixlen", prefix},
 	} {
