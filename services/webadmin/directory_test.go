@@ -104,13 +104,7 @@ func TestDirectory(t *testing.T) {
 			if diff := cmp.Diff(tt.want, s.document().Directory); diff != "" {
 				t.Errorf("live.json (-want +got):\n%s", diff)
 			}
-			var want []string
-			for _, c := range tt.audit {
-				want = append(want, "app: "+c+": permission granted")
-			}
-			if diff := cmp.Diff(want, s.audit.take()); diff != "" {
-				t.Errorf("audit (-want +got):\n%s", diff)
-			}
+			s.audited(t, "app", tt.audit...)
 			if page := b.get(directoryPath); strings.Contains(page.body, "geheim") || strings.Contains(got.body, "geheim") {
 				t.Error("the password is on a page")
 			}
@@ -154,10 +148,8 @@ func TestDirectoryTestAndSync(t *testing.T) {
 	for _, do := range []string{"/test", "/sync"} {
 		wantText(t, b.submit(directoryPath+do), http.StatusBadRequest, "Not done: no LDAP server is set")
 	}
-	want := []string{"admin: callbridge directory test: permission granted", "admin: callbridge directory sync: permission granted"}
-	if diff := cmp.Diff(append(want, want...), s.audit.take()); diff != "" {
-		t.Errorf("audit (-want +got):\n%s", diff)
-	}
+	const test, sync = "callbridge directory test", "callbridge directory sync"
+	s.audited(t, "admin", test, sync, test, sync)
 }
 
 func TestDirectoryChangePassword(t *testing.T) {
@@ -201,7 +193,5 @@ func TestDirectoryShared(t *testing.T) {
 	if d := s.document().Directory; d != (config.Directory{}) {
 		t.Errorf("live.json has %+v; want nothing", d)
 	}
-	if diff := cmp.Diff([]string{"app: callbridge directory basedn dc=example: permission granted"}, s.audit.take()); diff != "" {
-		t.Errorf("audit (-want +got):\n%s", diff)
-	}
+	s.audited(t, "app", "callbridge directory basedn dc=example")
 }

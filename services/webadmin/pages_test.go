@@ -125,13 +125,7 @@ func TestGeneral(t *testing.T) {
 			if diff := cmp.Diff(tt.want, s.document().CallBridge); diff != "" {
 				t.Errorf("CallBridge (-want +got):\n%s", diff)
 			}
-			var want []string
-			for _, a := range tt.audit {
-				want = append(want, "admin: "+a+": permission granted")
-			}
-			if diff := cmp.Diff(want, s.audit.take()); diff != "" {
-				t.Errorf("audit (-want +got):\n%s", diff)
-			}
+			s.audited(t, "admin", tt.audit...)
 			if page := b.get("/configuration/general").body + got.body; strings.Contains(page, secret) || strings.Contains(page, "uBiLL") {
 				t.Errorf("a secret is on the page:\n%s", page)
 			}
@@ -238,9 +232,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("clear leads to %q", got.location())
 	}
 	wantText(t, b.get("/logs/events?done=cleared"), http.StatusOK, "The event log is cleared.", `4 log messages cleared by "admin"`)
-	if diff := cmp.Diff([]string{"admin: eventlog clear: permission granted"}, s.audit.take()); diff != "" {
-		t.Errorf("audit (-want +got):\n%s", diff)
-	}
+	s.audited(t, "admin", "eventlog clear")
 }
 
 func TestCluster(t *testing.T) {

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"parley/init/initapi"
 	"parley/services/account"
 	"parley/services/callbridge/callbridgeapi"
@@ -271,6 +273,19 @@ func wantText(t *testing.T, r response, status int, texts ...string) {
 }
 
 func (s *site) file(name string) string { return filepath.Join(s.paths.Files(), name) }
+
+// audited checks which commands of a user are in the audit log since it was
+// looked at last, and that there is nothing else.
+func (s *site) audited(t *testing.T, user string, commands ...string) {
+	t.Helper()
+	var want []string
+	for _, c := range commands {
+		want = append(want, user+": "+c+": permission granted")
+	}
+	if diff := cmp.Diff(want, s.audit.take()); diff != "" {
+		t.Errorf("audit (-want +got):\n%s", diff)
+	}
+}
 
 // live is live.json.
 func (s *site) live() string {
