@@ -42,6 +42,10 @@ func (a *authority) issue(s spec) *authority {
 	if err != nil {
 		panic(err)
 	}
+	return a.issueFor(s, key)
+}
+
+func (a *authority) issueFor(s spec, key crypto.Signer) *authority {
 	if s.before.IsZero() {
 		s.before = time.Now().Add(-time.Hour)
 	}
@@ -50,7 +54,7 @@ func (a *authority) issue(s spec) *authority {
 	}
 	tmpl := &x509.Certificate{SerialNumber: big.NewInt(serial.Add(1)), Subject: pkix.Name{CommonName: s.cn}, DNSNames: s.dns,
 		NotBefore: s.before, NotAfter: s.after, IsCA: s.ca, BasicConstraintsValid: true, ExtKeyUsage: s.usage}
-	parent, signer := tmpl, crypto.Signer(key)
+	parent, signer := tmpl, key
 	if a != nil {
 		parent, signer = a.cert, a.key
 	}
