@@ -74,7 +74,7 @@ func (n *Net) dial(ctx context.Context, addr, kind, to string) (*conn, error) {
 	tune(raw)
 	talking, cancel := context.WithTimeout(ctx, n.cfg.Wait)
 	defer cancel()
-	t := tls.Client(raw, clientTLS(id, addr))
+	t := tls.Client(raw, n.clientTLS(id, addr))
 	if err := t.HandshakeContext(talking); err != nil {
 		raw.Close()
 		return nil, n.explain(ctx, addr, id, err, handshaking)
@@ -130,12 +130,13 @@ func (n *Net) begin(ctx context.Context, t *tls.Conn, addr, kind, to string, id 
 }
 
 // clientTLS is this node's as a dialer. There is no host name to check: the trust
-// bundle and the domain say who is a node.
-func clientTLS(id Identity, addr string) *tls.Config {
+// bundle and the domain say who is a node, also where a session is resumed.
+func (n *Net) clientTLS(id Identity, addr string) *tls.Config {
+	cache, _ := n.sessions.with(id)
 	return &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
 		NextProtos:                  []string{ALPN},
-		SessionTicketsDisabled:      true,
+		ClientSessionCache:          cache,
 		DynamicRecordSizingDisabled: true,
 		InsecureSkipVerify:          true,
 		// Whatever authorities a server might ask for: it shows the one that

@@ -90,6 +90,7 @@ type Net struct {
 	handlers map[string]Handler
 	calls    map[string]CallHandler
 	refusing chan struct{}
+	sessions sessions
 
 	mu      sync.Mutex
 	ctx     context.Context // of Run; nil before

@@ -19,23 +19,28 @@ const (
 	farewell = time.Second
 )
 
-// ServerTLS is for a ClientHello that offers ALPN. Any client certificate passes;
-// Serve checks it.
+// ServerTLS is for one connection whose ClientHello offers ALPN. Any client
+// certificate passes; Serve checks it, also where a session is resumed.
 func (n *Net) ServerTLS() *tls.Config {
-	return &tls.Config{
+	// The certificate and the key of tickets are of one moment, or a ticket
+	// could outlive the certificate that it stands for.
+	id, err := n.deps.Identity()
+	if err == nil && id.Certificate == nil {
+		err = errors.New("this node has no certificate")
+	}
+	cfg := &tls.Config{
 		MinVersion:                  tls.VersionTLS13,
 		NextProtos:                  []string{ALPN},
-		SessionTicketsDisabled:      true,
+		SessionTicketsDisabled:      err != nil,
 		DynamicRecordSizingDisabled: true,
 		ClientAuth:                  tls.RequireAnyClientCert,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			id, err := n.deps.Identity()
-			if err == nil && id.Certificate == nil {
-				err = errors.New("this node has no certificate")
-			}
-			return id.Certificate, err
-		},
+		GetCertificate:              func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return id.Certificate, err },
 	}
+	if err == nil {
+		_, key := n.sessions.with(id)
+		cfg.SetSessionTicketKeys([][32]byte{key})
+	}
+	return cfg
 }
 
 // Serve takes over an accepted connection whose handshake by ServerTLS is done. It
