@@ -44,6 +44,9 @@ func BenchmarkDial(b *testing.B) {
 		b.Run(way, func(b *testing.B) {
 			before := processorTime(b)
 			for b.Loop() {
+				if way == "full" {
+					from.sessions.forget()
+				}
 				c, err := from.Dial(context.Background(), to.addr, "x")
 				if err != nil {
 					b.Fatal(err)

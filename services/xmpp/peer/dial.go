@@ -65,7 +65,11 @@ func (n *Net) dial(ctx context.Context, addr, kind, to string) (*conn, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		target = net.JoinHostPort(strings.Trim(addr, "[]"), defaultPort)
 	}
-	soon, cancel := context.WithTimeout(ctx, n.cfg.Wait)
+	wait := n.cfg.Wait
+	if kind == kindPing {
+		wait = min(wait, maxRedial)
+	}
+	soon, cancel := context.WithTimeout(ctx, wait)
 	raw, err := n.deps.DialContext(soon, "tcp", target)
 	cancel()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -164,7 +165,7 @@ func (n *node) serve(wg *sync.WaitGroup, l net.Listener) {
 				return
 			}
 			wg.Go(func() {
-				s := tls.Server(c, n.ServerTLS())
+				s := tls.Server(c, &tls.Config{SessionTicketsDisabled: true, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return n.ServerTLS(), nil }})
 				s.SetDeadline(time.Now().Add(30 * time.Second))
 				if err := s.Handshake(); err != nil {
 					c.Close()
@@ -199,11 +200,16 @@ func await(t testing.TB, what string, f func() bool) {
 // Spares come besides, when there is time.
 func (n *node) pings() (count int) {
 	for _, c := range n.open() {
-		if c.kind == "ping" {
+		if c.kind == kindPing {
 			count++
 		}
 	}
 	return count
+}
+
+// asks: there is a connection on which the node is asked whether it lives.
+func (n *node) asks(id string) bool {
+	return slices.ContainsFunc(n.open(), func(c *conn) bool { return c.kind == kindPing && c.dialed && c.peer.ID == id })
 }
 
 func (n *node) reaches(id string) func() bool { return func() bool { return n.Peers()[id].Reachable } }

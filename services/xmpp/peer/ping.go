@@ -17,6 +17,9 @@ const (
 	promptly = time.Second
 )
 
+// kindPing is a connection that tells whether the other side lives.
+const kindPing = "ping"
+
 // member is one node that is pinged. watch runs in one goroutine; the fields
 // below mu are the Net's.
 type member struct {
@@ -34,6 +37,9 @@ type member struct {
 	// spares are ready for Dial; stocking: more are being made.
 	spares   []*conn
 	stocking bool
+	// doubted: the member fell silent, and it is not known yet whether the
+	// connections that were there, and the spares, carry still.
+	doubted bool
 }
 
 // poke has watch dial now.

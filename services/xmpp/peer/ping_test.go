@@ -150,7 +150,7 @@ func TestClock(t *testing.T) {
 func TestClockOfLateAnswer(t *testing.T) {
 	a := newNode(t, "a", nil)
 	m := &member{net: a.Net, id: "b", log: a.log}
-	w := &watcher{member: m, ctx: t.Context(), silence: time.NewTimer(time.Hour), redial: time.NewTimer(time.Hour), told: make(map[string]bool)}
+	w := newWatcher(t.Context(), m)
 	for _, tt := range []struct {
 		name             string
 		rtt, clock, want time.Duration
@@ -174,7 +174,7 @@ func TestOwnStandstill(t *testing.T) {
 	a := newNode(t, "a", nil)
 	m := &member{net: a.Net, id: "b", log: a.log}
 	m.state.Reachable = true
-	w := &watcher{member: m, ctx: t.Context(), silence: time.NewTimer(time.Hour), redial: time.NewTimer(time.Hour), told: make(map[string]bool)}
+	w := newWatcher(t.Context(), m)
 	for _, tt := range []struct {
 		name string
 		due  time.Duration

@@ -146,7 +146,7 @@ func TestRaft(t *testing.T) {
 			}
 		}
 		for _, v := range rest {
-			await(t, v.id+" reaches the leader", func() bool { s := v.Peers()[l.id]; return s.Reachable && s.RTT > 0 })
+			await(t, v.id+" reaches the leader", func() bool { return v.asks(l.id) })
 		}
 		l.halt()
 		await(t, "it is known to be gone", func() bool { return rest[0].Peers()[l.id].Refused && rest[1].Peers()[l.id].Refused })

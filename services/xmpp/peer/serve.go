@@ -129,7 +129,7 @@ func hostOf(t *tls.Conn) string {
 // server finds who serves a kind; else why nobody does.
 func (n *Net) server(kind string, from, self Hello) (serve func(context.Context, *conn), reason string) {
 	switch kind {
-	case "ping":
+	case kindPing:
 		return n.servePings, ""
 	case kindSpare:
 		return n.serveSpare, ""

@@ -28,7 +28,7 @@ func (n *Net) stock() {
 			c.NetConn().Close()
 			return true
 		})
-		if !m.state.Reachable || m.stocking || len(m.spares) >= spares || n.ctx == nil || n.closed {
+		if !m.state.Reachable || m.doubted || m.stocking || len(m.spares) >= spares || n.ctx == nil || n.closed {
 			continue
 		}
 		m.stocking = true
@@ -55,7 +55,8 @@ func (m *member) makeSpares(ctx context.Context, addr string) {
 	}
 }
 
-// dropSpares gives up a member's. n.mu is held.
+// dropSpares gives up a member's: what a broken network has swallowed on them
+// would only cost time. n.mu is held.
 func (m *member) dropSpares() {
 	for _, c := range m.spares {
 		delete(m.net.conns, c)
@@ -80,7 +81,7 @@ func (n *Net) popSpare(addr string) *conn {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, m := range n.members {
-		for m.addr == addr && m.state.Reachable && len(m.spares) > 0 {
+		for m.addr == addr && m.state.Reachable && !m.doubted && len(m.spares) > 0 {
 			c := m.spares[len(m.spares)-1]
 			m.spares = m.spares[:len(m.spares)-1]
 			if _, open := n.conns[c]; open {

@@ -139,14 +139,16 @@ func (n *Net) hear(h Hello, since time.Time) {
 	if !ok {
 		return
 	}
+	// Pings that come while none is answered must not drive the pace of dialing.
+	news := time.Since(m.heard) > n.cfg.Silence
 	m.heard = time.Now()
 	changed := m.take(h)
 	// What a dead process had still sent does not bring it back.
 	if m.state.Refused && since.After(m.refusedAt) {
 		m.state.Refused = false
-		changed = true
+		news, changed = true, true
 	}
-	if !m.state.Reachable {
+	if news && !m.state.Reachable {
 		m.poke()
 	}
 	if changed {

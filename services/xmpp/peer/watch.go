@@ -11,7 +11,9 @@ import (
 
 const (
 	// minRedial and maxRedial bound the time between the starts of two
-	// attempts to connect to a member; the longer is also an attempt's own.
+	// attempts to connect to a member. The longer is also what connecting
+	// takes at most, since the kernel tries again more and more seldom. A
+	// handshake has longer: begun anew it would take as long again.
 	minRedial = 50 * time.Millisecond
 	maxRedial = time.Second
 	// resets of a connection before TLS count as refusal when there are
@@ -33,18 +35,22 @@ type watcher struct {
 	ctx context.Context
 	// conns answer, or are silent and may yet answer.
 	conns map[*conn]struct{}
+	// way is the one of them that answered last.
+	way   *conn
 	pongs chan pong
 	dials chan dialed
 	// stop ends the attempt that is under way; nil is none.
 	stop     context.CancelFunc
 	attempts int
 	backoff  time.Duration
-	// next is when another attempt may start, and redial fires then.
-	next   time.Time
-	redial *time.Timer
+	// started is when the last attempt did, next when another one may, and
+	// redial fires then.
+	started, next time.Time
+	redial        *time.Timer
 	// due is when the member is silent; restarted by each answer.
-	due     time.Time
-	silence *time.Timer
+	due       time.Time
+	silence   *time.Timer
+	tolerance tolerance
 	// broken: since the last answer the other side has closed a connection.
 	broken bool
 	// reset counts the attempts that were reset since then.
@@ -53,12 +59,18 @@ type watcher struct {
 	told map[string]bool
 }
 
+func newWatcher(ctx context.Context, m *member) *watcher {
+	silence := m.net.cfg.Silence
+	return &watcher{member: m, ctx: ctx, conns: make(map[*conn]struct{}), pongs: make(chan pong), dials: make(chan dialed), told: make(map[string]bool),
+		backoff: minRedial, redial: time.NewTimer(0), due: time.Now().Add(silence), silence: time.NewTimer(silence),
+		tolerance: tolerance{least: silence, limit: silence}}
+}
+
 // watch pings the member until ctx ends. One connection is pinged; while it is
 // silent others are tried, and the first that answers stays.
 func (m *member) watch(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &watcher{member: m, ctx: ctx, conns: make(map[*conn]struct{}), pongs: make(chan pong), dials: make(chan dialed), told: make(map[string]bool),
-		backoff: minRedial, redial: time.NewTimer(0), due: time.Now().Add(m.net.cfg.Silence), silence: time.NewTimer(m.net.cfg.Silence)}
+	w := newWatcher(ctx, m)
 	running := 0
 	defer func() {
 		cancel()
@@ -118,13 +130,13 @@ func (w *watcher) dial() {
 	}
 	w.net.mu.Unlock()
 	w.attempts++
-	ctx, cancel := context.WithTimeout(w.ctx, maxRedial)
+	ctx, cancel := context.WithCancel(w.ctx)
 	w.stop = cancel
 	started := time.Now()
-	w.next = started.Add(w.backoff)
+	w.started, w.next = started, started.Add(w.backoff)
 	w.backoff = min(2*w.backoff, maxRedial)
 	go func() {
-		c, err := w.net.dial(ctx, addr, "ping", "")
+		c, err := w.net.dial(ctx, addr, kindPing, "")
 		if err != nil && time.Since(started) > maxRedial/2 && w.ctx.Err() == nil {
 			w.log.Debug("dialing a member took long", "addr", addr, "err", err)
 		}
@@ -132,11 +144,12 @@ func (w *watcher) dial() {
 	}()
 }
 
-// hurry has the next attempt start now, or when the one under way has failed.
+// hurry has the next attempt start as soon as may be, or when the one under way
+// has failed.
 func (w *watcher) hurry() {
 	w.backoff = minRedial
-	w.next = time.Now()
-	w.redial.Reset(0)
+	w.next = w.started.Add(minRedial)
+	w.redial.Reset(time.Until(w.next))
 }
 
 // dialed takes an attempt's outcome; true: ping this connection.
@@ -160,13 +173,12 @@ func (w *watcher) dialed(d dialed) bool {
 		w.failed(d.err)
 		return false
 	}
-	if len(w.conns) > 0 {
-		// The ways that were there before do not carry; TCP would find out
-		// when it tries again, seconds later.
-		w.drop(nil)
-		w.net.abortRaft(w.id)
-	}
+	// The way that was there before may be late, and yet win.
+	w.drop(w.way)
 	w.conns[d.conn] = struct{}{}
+	if !w.doubted {
+		w.way = d.conn
+	}
 	w.answered(pong{conn: d.conn, hello: d.peer}, false)
 	return true
 }
@@ -188,6 +200,9 @@ func (w *watcher) failed(err error) {
 	if gone && !s.Refused {
 		s.Refused = true
 		w.refusedAt = time.Now()
+		w.tolerance.lost()
+		w.doubted = false
+		w.dropSpares()
 		if s.Reachable {
 			s.Reachable = false
 			s.Since = w.refusedAt
@@ -222,10 +237,10 @@ func (w *watcher) pong(p pong) {
 		return
 	}
 	if p.err == nil && p.hello.ID == w.id {
-		w.drop(p.conn)
 		if w.stop != nil {
 			w.stop()
 		}
+		w.proven(p.conn)
 		w.answered(p, true)
 		return
 	}
@@ -245,12 +260,36 @@ func (w *watcher) pong(p pong) {
 	}
 }
 
+// proven notes that c carries there and back. If that was not so of the way
+// before, other connections of its time do not carry either, and TCP would find
+// out seconds later, when it tries again.
+func (w *watcher) proven(c *conn) {
+	w.drop(c)
+	changed := w.way != c
+	w.way = c
+	w.backoff = minRedial
+	w.next = w.started.Add(minRedial)
+	if !w.doubted {
+		return
+	}
+	w.net.mu.Lock()
+	w.doubted = false
+	if changed {
+		w.dropSpares()
+	}
+	w.net.mu.Unlock()
+	if changed {
+		w.net.abortRaft(w.id)
+	}
+}
+
 // answered notes that the member lives; timed: with a round trip.
 func (w *watcher) answered(p pong, timed bool) {
 	now := time.Now()
-	w.due = now.Add(w.net.cfg.Silence)
-	w.silence.Reset(w.net.cfg.Silence)
-	w.backoff = minRedial
+	if w.tolerance.answered(now) {
+		w.log.Info("a member was late, not silent", "limit", w.tolerance.limit)
+	}
+	w.wait(now)
 	w.broken, w.reset = false, 0
 	clear(w.told)
 	w.net.mu.Lock()
@@ -277,13 +316,18 @@ func (w *watcher) answered(p pong, timed bool) {
 	w.net.mu.Unlock()
 }
 
+// wait gives the member until it counts as silent.
+func (w *watcher) wait(now time.Time) {
+	w.due = now.Add(w.tolerance.limit)
+	w.silence.Reset(w.tolerance.limit)
+}
+
 // silent notes that no answer came in time.
 func (w *watcher) silent() {
 	now := time.Now()
 	if late := now.Sub(w.due); late > w.net.cfg.Silence/2 {
 		// It was this process that stood still.
-		w.due = now.Add(w.net.cfg.Silence)
-		w.silence.Reset(w.net.cfg.Silence)
+		w.wait(now)
 		return
 	} else if late < 0 {
 		w.silence.Reset(-late)
@@ -293,8 +337,8 @@ func (w *watcher) silent() {
 	s := &w.state
 	was := s.Reachable
 	if was {
-		// What a broken network has swallowed on them would only cost time.
-		w.dropSpares()
+		w.tolerance.alarm(now)
+		w.doubted = true
 		s.Reachable, s.Since = false, now
 		if s.Err == nil {
 			s.Err = problem.New(problem.ClusterRoute, "node", w.addr, "detail", "it has stopped answering")
