@@ -99,7 +99,7 @@ func (m *member) watch(ctx context.Context) {
 		case <-m.nudge:
 			w.hurry()
 		case <-w.redial.C:
-			if w.stop == nil && (len(w.conns) == 0 || time.Now().After(w.due)) {
+			if w.stop == nil && (len(w.conns) == 0 || !time.Now().Before(w.due)) {
 				running++
 				w.dial()
 			}
