@@ -1,221 +1,10 @@
 package peer
 
 import (
-	"context"
-	"crypto/tls"
-	"fmt"
-	"io"
-	"log/slog"
-	"net"
-	"sync"
-	"sync/atomic"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/hashicorp/raft"
 )
-
-// late is nodes in a bubble, whose network takes its time.
-type late struct {
-	t     *testing.T
-	id    Identity
-	nodes map[string]*lateNode
-
-	mu    sync.Mutex
-	delay time.Duration
-	// refused is an address where nobody listens.
-	refused string
-	// lines are the connections of now; a closed one loses all.
-	lines []chan struct{}
-	wg    sync.WaitGroup
-}
-
-// lateNode counts what its Net does.
-type lateNode struct {
-	*Net
-	id           string
-	dials, flaps atomic.Int32
-}
-
-func newLate(t *testing.T, ids ...string) *late {
-	cert := (*authority)(nil).issue(spec{cn: testDomain})
-	l := &late{t: t, id: Identity{Certificate: cert.tls(), Trust: bundle(t, cert), Domain: testDomain}, nodes: make(map[string]*lateNode)}
-	ctx, cancel := context.WithCancel(context.Background())
-	for _, id := range ids {
-		n := &lateNode{id: id}
-		n.Net = New(Config{}, Deps{
-			Identity: func() (Identity, error) { return l.id, nil },
-			Self:     func() Hello { return Hello{ID: id, Address: id + ":5222", Cluster: "c1"} },
-			Log:      slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})).With("node", id),
-			DialContext: func(_ context.Context, _, addr string) (net.Conn, error) {
-				n.dials.Add(1)
-				return l.dial(addr)
-			},
-		})
-		l.nodes[id+":5222"] = n
-		l.wg.Go(func() { n.Run(ctx) })
-	}
-	synctest.Wait()
-	for _, id := range ids {
-		n := l.node(id)
-		layer := n.StreamLayer(func() string { return id + ":5222" })
-		l.wg.Go(func() {
-			for err := error(nil); err == nil; {
-				_, err = layer.Accept()
-			}
-		})
-		l.wg.Go(func() { n.count(ctx) })
-	}
-	t.Cleanup(func() {
-		cancel()
-		l.lose()
-		l.wg.Wait()
-	})
-	return l
-}
-
-// meet has a and b know each other, with a connection of Raft each way, and
-// returns the connections that they have dialed after a while.
-func (l *late) meet() map[*conn]bool {
-	l.t.Helper()
-	l.node("a").SetMembers([]Member{{"b", "b:5222"}})
-	l.node("b").SetMembers([]Member{{"a", "a:5222"}})
-	time.Sleep(time.Second)
-	for from, to := range map[string]string{"a": "b:5222", "b": "a:5222"} {
-		if _, err := l.node(from).layer.Dial(raft.ServerAddress(to), time.Minute); err != nil {
-			l.t.Fatal(err)
-		}
-	}
-	time.Sleep(4 * time.Second)
-	met := make(map[*conn]bool)
-	for _, n := range l.nodes {
-		if got := n.kinds(); got != "map[ping:1 raft:1 spare:3]" {
-			l.t.Fatalf("connections of %s: %s", n.id, got)
-		}
-		for _, c := range n.open() {
-			if c.dialed {
-				met[c] = true
-			}
-		}
-		n.dials.Store(0)
-	}
-	return met
-}
-
-func (l *late) node(id string) *lateNode { return l.nodes[id+":5222"] }
-
-// count adds up how often a member became unreachable.
-func (n *lateNode) count(ctx context.Context) {
-	was := map[string]bool{}
-	for {
-		changed := n.Changed()
-		for id, s := range n.Peers() {
-			if was[id] && !s.Reachable {
-				n.flaps.Add(1)
-			}
-			was[id] = s.Reachable
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-func (l *late) dial(addr string) (net.Conn, error) {
-	lost := make(chan struct{})
-	l.mu.Lock()
-	refused := l.refused == addr
-	l.lines = append(l.lines, lost)
-	l.mu.Unlock()
-	if refused {
-		return nil, syscall.ECONNREFUSED
-	}
-	client, near := net.Pipe()
-	far, server := net.Pipe()
-	l.wg.Go(func() { l.carry(far, near, lost) })
-	l.wg.Go(func() { l.carry(near, far, lost) })
-	n := l.nodes[addr]
-	l.wg.Go(func() { n.Serve(tls.Server(server, n.ServerTLS())) })
-	return client, nil
-}
-
-// carry brings what is read to its place, each piece as late as it is then.
-func (l *late) carry(to, from net.Conn, lost chan struct{}) {
-	type piece struct {
-		data []byte
-		err  error
-		due  time.Time
-	}
-	pieces := make(chan piece, 1000)
-	l.wg.Go(func() {
-		for {
-			buf := make([]byte, 16<<10)
-			n, err := from.Read(buf)
-			l.mu.Lock()
-			due := time.Now().Add(l.delay)
-			l.mu.Unlock()
-			pieces <- piece{buf[:n], err, due}
-			if err != nil {
-				return
-			}
-		}
-	})
-	for p := range pieces {
-		time.Sleep(time.Until(p.due))
-		select {
-		case <-lost:
-			p.data = nil
-		default:
-		}
-		if p.err == nil {
-			to.Write(p.data)
-			continue
-		}
-		select {
-		case <-lost:
-			// Nor is the end told.
-			if p.err == io.EOF {
-				time.Sleep(time.Minute)
-			}
-		default:
-		}
-		to.Close()
-		from.Close()
-		return
-	}
-}
-
-// slow has all that is sent from now on arrive after d.
-func (l *late) slow(d time.Duration) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.delay = d
-}
-
-// lose has the connections of now carry nothing any more.
-func (l *late) lose() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, c := range l.lines {
-		close(c)
-	}
-	l.lines = nil
-}
-
-// kinds counts the connections that a node has dialed and has open.
-func (n *lateNode) kinds() string {
-	count := map[string]int{}
-	for _, c := range n.open() {
-		if c.dialed {
-			count[c.kind]++
-		}
-	}
-	return fmt.Sprint(count)
-}
 
 // TestLate: nodes whose answers are late are not dialed again and again, nor called
 // silent again and again, and their connections stay.
@@ -233,7 +22,7 @@ func TestLate(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newLate(t, "a", "b")
+				l := newBubble(t, "a", "b")
 				met := l.meet()
 				l.slow(tt.delay)
 				time.Sleep(10 * time.Second)
@@ -272,7 +61,7 @@ func TestLostAfterLate(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				l := newLate(t, "a", "b")
+				l := newBubble(t, "a", "b")
 				l.meet()
 				a := l.node("a")
 				l.slow(tt.late)
@@ -301,7 +90,7 @@ func TestLostAfterLate(t *testing.T) {
 // are of the old ones' time, and none of them is used meanwhile.
 func TestLostWays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLate(t, "a", "b")
+		l := newBubble(t, "a", "b")
 		met := l.meet()
 		a := l.node("a")
 		l.lose()
@@ -329,7 +118,7 @@ func TestLostWays(t *testing.T) {
 // succeed.
 func TestSlowDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLate(t, "a", "b")
+		l := newBubble(t, "a", "b")
 		a := l.node("a")
 		l.slow(600 * time.Millisecond)
 		a.SetMembers([]Member{{"b", "b:5222"}})
@@ -348,7 +137,7 @@ func TestSlowDial(t *testing.T) {
 // slowly, not at the pace of its pings.
 func TestDialPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := newLate(t, "a", "b")
+		l := newBubble(t, "a", "b")
 		a := l.node("a")
 		l.mu.Lock()
 		l.refused = "b:5222"

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"parley/services/problem"
@@ -23,6 +24,7 @@ func linked(t *testing.T, id string, identity *Identity) (n *node, served chan *
 	t.Helper()
 	served = make(chan *conn, 1)
 	n = newNode(t, id, func(n *node) {
+		n.cfg.Wait = 30 * time.Second
 		n.identity.Store(identity)
 		n.Handle("link", func(ctx context.Context, c net.Conn, _ Hello) {
 			served <- c.(*conn)
@@ -142,46 +144,53 @@ func TestSessionsOfRestartedNode(t *testing.T) {
 	again.stop()
 }
 
-// TestSessionsExpire: a session does not carry a certificate past its time. A
-// connection that is there stays.
+// TestSessionsExpire: a session does not carry a certificate past its time, nor past
+// that of its authority. A connection that is there stays.
 func TestSessionsExpire(t *testing.T) {
-	var self *authority
-	ca := self.issue(spec{cn: "Our CA", ca: true})
 	for _, tt := range []struct {
-		name  string
-		whose int
-		want  string
+		name string
+		// ca and leaf are how long certificates are good. Who dials has leaf's,
+		// or who is dialed.
+		ca, leaf time.Duration
+		dials    bool
+		want     string
 	}{
-		{"who dials", 0, "does not trust this node's certificate CN=short (SHA-256 …): it expired on"},
-		{"who is dialed", 1, "certificate CN=short (SHA-256 …) of"},
+		{"of who dials", time.Hour, time.Minute, true, "b:5222 does not trust this node's certificate CN=short (SHA-256 …): it expired on 2000-Jan-01 00:01:00 UTC"},
+		{"of who is dialed", time.Hour, time.Minute, false, "certificate CN=short (SHA-256 …) of b:5222 expired on 2000-Jan-01 00:01:00 UTC"},
+		{"authority of who dials", time.Minute, time.Hour, true, "it is of the authority CN=Our CA (SHA-256 …), whose certificate expired on 2000-Jan-01 00:01:00 UTC"},
+		{"authority of who is dialed", time.Minute, time.Hour, false, "is of the authority CN=Our CA (SHA-256 …), whose certificate expired on 2000-Jan-01 00:01:00 UTC"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			end := time.Now().Add(5 * time.Second)
-			brief := ca.issue(spec{cn: "short", dns: []string{testDomain}, after: end})
-			ids := []*Identity{{Certificate: shared().tls(), Trust: bundle(t, ca, shared()), Domain: testDomain}, {Certificate: shared().tls(), Trust: bundle(t, ca, shared()), Domain: testDomain}}
-			ids[tt.whose].Certificate = brief.tls()
-			a, _ := linked(t, "a", ids[0])
-			b, served := linked(t, "b", ids[1])
-			var kept []*conn
-			for _, want := range []bool{false, true} {
-				here, there, err := link(t, a, b, served)
-				if err != nil || here.ConnectionState().DidResume != want {
-					t.Fatalf("connection before: %v, or resumed is not %v", err, want)
+			synctest.Test(t, func(t *testing.T) {
+				var self *authority
+				now := time.Now()
+				ca := self.issue(spec{cn: "Our CA", ca: true, after: now.Add(tt.ca)})
+				short, lasting := ca.issue(spec{cn: "short", dns: []string{testDomain}, after: now.Add(tt.leaf)}), self.issue(spec{cn: "lasting"})
+				l := newBubble(t, "a", "b")
+				a, b := l.node("a"), l.node("b")
+				ofA, ofB := short, lasting
+				if !tt.dials {
+					ofA, ofB = lasting, short
 				}
-				kept = append(kept, here, there)
-			}
-			time.Sleep(time.Until(end))
-			_, _, err := link(t, a, b, served)
-			if problem.CodeOf(err) != problem.ClusterTLS || !strings.Contains(errText(err), tt.want) || !strings.Contains(err.Error(), "expired on") {
-				t.Errorf("connection after: %v; want %q", err, tt.want)
-			}
-			time.Sleep(3 * reviewEvery / 2)
-			for _, c := range kept {
-				if !c.quiet() {
-					t.Error("a connection of before is over; want it to stay")
+				trust := bundle(t, ca, lasting)
+				a.identity.Store(&Identity{Certificate: ofA.tls(), Trust: trust, Domain: testDomain})
+				b.identity.Store(&Identity{Certificate: ofB.tls(), Trust: trust, Domain: testDomain})
+				for _, want := range []bool{false, true} {
+					c, err := a.Dial(t.Context(), "b:5222", "link")
+					if err != nil || c.(*conn).ConnectionState().DidResume != want {
+						t.Fatalf("connection before: %v, or resumed is not %v", err, want)
+					}
 				}
-			}
+				time.Sleep(time.Minute + time.Second)
+				_, err := a.Dial(t.Context(), "b:5222", "link")
+				if problem.CodeOf(err) != problem.ClusterTLS || !strings.Contains(errText(err), tt.want) {
+					t.Errorf("connection after: %v; want %q", err, tt.want)
+				}
+				time.Sleep(2 * reviewEvery)
+				if here, there := len(a.open()), len(b.open()); here != 2 || there != 2 {
+					t.Errorf("%d and %d connections; want the 2 of before", here, there)
+				}
+			})
 		})
 	}
 }
