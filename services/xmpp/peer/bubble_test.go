@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -26,9 +27,16 @@ type bubble struct {
 	delay time.Duration
 	// refused is an address where nobody listens.
 	refused string
-	// lines are the connections of now; a closed one loses all.
-	lines []chan struct{}
+	// lines are the connections of now.
+	lines []line
 	wg    sync.WaitGroup
+}
+
+// line is a connection: its two ends, and lost, which is closed when it carries
+// nothing any more.
+type line struct {
+	near, far net.Conn
+	lost      chan struct{}
 }
 
 // bubbleNode counts what its Net does.
@@ -93,7 +101,8 @@ func (l *bubble) meet() map[*conn]bool {
 			l.t.Fatal(err)
 		}
 	}
-	time.Sleep(4 * time.Second)
+	// Between two pings.
+	time.Sleep(4050 * time.Millisecond)
 	met := make(map[*conn]bool)
 	for _, n := range l.nodes {
 		if got := n.kinds(); got != "map[ping:1 raft:1 spare:3]" {
@@ -131,16 +140,15 @@ func (n *bubbleNode) count(ctx context.Context) {
 }
 
 func (l *bubble) dial(addr string) (net.Conn, error) {
-	lost := make(chan struct{})
-	l.mu.Lock()
-	refused := l.refused == addr
-	l.lines = append(l.lines, lost)
-	l.mu.Unlock()
-	if refused {
-		return nil, syscall.ECONNREFUSED
-	}
 	client, near := net.Pipe()
 	far, server := net.Pipe()
+	lost := make(chan struct{})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused == addr {
+		return nil, syscall.ECONNREFUSED
+	}
+	l.lines = append(l.lines, line{near, far, lost})
 	l.wg.Go(func() { l.carry(far, near, lost) })
 	l.wg.Go(func() { l.carry(near, far, lost) })
 	n := l.nodes[addr]
@@ -206,10 +214,23 @@ func (l *bubble) lose() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range l.lines {
-		close(c)
+		close(c.lost)
 	}
 	l.lines = nil
 }
+
+// end closes the connections of now, and has an address refuse others; "" is none.
+func (l *bubble) end(refused string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.lines {
+		c.near.Close()
+		c.far.Close()
+	}
+	l.lines, l.refused = nil, refused
+}
+
+func (n *bubbleNode) has(c *conn) bool { return slices.Contains(n.open(), c) }
 
 // kinds counts the connections that a node has dialed and has open.
 func (n *bubbleNode) kinds() string {

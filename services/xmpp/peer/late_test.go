@@ -86,6 +86,33 @@ func TestLostAfterLate(t *testing.T) {
 	}
 }
 
+// TestLateAfterDial: a connection that was late stays, with all others, although a
+// new one was made meanwhile.
+func TestLateAfterDial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newBubble(t, "a", "b")
+		met := l.meet()
+		l.slow(175 * time.Millisecond)
+		time.Sleep(290 * time.Millisecond)
+		l.slow(0)
+		time.Sleep(5 * time.Second)
+		for _, n := range l.nodes {
+			if d, f := n.dials.Load(), n.flaps.Load(); d != 1 || f != 1 {
+				t.Errorf("%s: %d dials, %d flaps; want one each", n.id, d, f)
+			}
+			for _, c := range n.open() {
+				if c.dialed && !met[c] {
+					t.Errorf("the new %s connection to %s stays; want it gone", c.kind, c.addr)
+				}
+				delete(met, c)
+			}
+		}
+		for c := range met {
+			t.Errorf("the %s connection to %s is gone", c.kind, c.addr)
+		}
+	})
+}
+
 // TestLostWays: where new connections carry and the old ones do not, those go that
 // are of the old ones' time, and none of them is used meanwhile.
 func TestLostWays(t *testing.T) {
@@ -94,7 +121,8 @@ func TestLostWays(t *testing.T) {
 		met := l.meet()
 		a := l.node("a")
 		l.lose()
-		time.Sleep(420 * time.Millisecond)
+		// The new connection is there, and is not asked yet.
+		time.Sleep(400 * time.Millisecond)
 		s := a.Peers()["b"]
 		if !s.Reachable || a.flaps.Load() != 1 {
 			t.Errorf("state %+v, %d flaps; want reachable again at once", s, a.flaps.Load())
@@ -111,6 +139,46 @@ func TestLostWays(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// TestGoneAfterSilence: a member that was silent, and then refuses, was lost: this is
+// known at once, it gets no more time when it is back, and what is new between the
+// two stays.
+func TestGoneAfterSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newBubble(t, "a", "b")
+		l.meet()
+		a := l.node("a")
+		l.slow(time.Hour)
+		time.Sleep(500 * time.Millisecond)
+		if s := a.Peers()["b"]; s.Reachable || s.Refused {
+			t.Errorf("state %+v; want silent", s)
+		}
+		l.slow(0)
+		l.end("b:5222")
+		// An attempt may have been made just before.
+		time.Sleep(minRedial + 20*time.Millisecond)
+		if s := a.Peers()["b"]; !s.Refused {
+			t.Errorf("state %+v; want refused", s)
+		}
+		l.end("")
+		for !a.Peers()["b"].Reachable {
+			time.Sleep(time.Millisecond)
+		}
+		c, err := a.layer.Dial("b:5222", time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second + 50*time.Millisecond)
+		if !a.has(c.(*raftConn).conn) {
+			t.Error("the new connection is gone; want it to stay")
+		}
+		l.slow(time.Hour)
+		if time.Sleep(500 * time.Millisecond); a.Peers()["b"].Reachable {
+			t.Error("reachable after half a second of silence")
+		}
+		l.slow(0)
 	})
 }
 
@@ -139,9 +207,7 @@ func TestDialPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newBubble(t, "a", "b")
 		a := l.node("a")
-		l.mu.Lock()
-		l.refused = "b:5222"
-		l.mu.Unlock()
+		l.end("b:5222")
 		a.SetMembers([]Member{{"b", "b:5222"}})
 		l.node("b").SetMembers([]Member{{"a", "a:5222"}})
 		time.Sleep(10 * time.Second)

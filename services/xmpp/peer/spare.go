@@ -28,7 +28,7 @@ func (n *Net) stock() {
 			c.NetConn().Close()
 			return true
 		})
-		if !m.state.Reachable || m.doubted || m.stocking || len(m.spares) >= spares || n.ctx == nil || n.closed {
+		if !m.state.Reachable || m.stocking || len(m.spares) >= spares || n.ctx == nil || n.closed {
 			continue
 		}
 		m.stocking = true
