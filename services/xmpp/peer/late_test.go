@@ -191,9 +191,9 @@ func TestSlowDial(t *testing.T) {
 		l.slow(600 * time.Millisecond)
 		a.SetMembers([]Member{{"b", "b:5222"}})
 		// Two round trips; what is dialed later are spares.
-		time.Sleep(2400*time.Millisecond - 1)
+		time.Sleep(2400*time.Millisecond - time.Nanosecond)
 		dials := a.dials.Load()
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if s := a.Peers()["b"]; !s.Reachable || dials != 1 {
 			t.Errorf("state %+v after %d dials; want reachable after one", s, dials)

@@ -67,7 +67,7 @@ func newWatcher(ctx context.Context, m *member) *watcher {
 }
 
 // watch pings the member until ctx ends. One connection is pinged; while it is
-// silent others are tried, and the first that answers stays.
+// silent others are tried, and the first that carries pings stays.
 func (m *member) watch(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	w := newWatcher(ctx, m)
