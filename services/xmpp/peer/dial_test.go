@@ -207,7 +207,9 @@ func TestStrangers(t *testing.T) {
 func TestTrustChanges(t *testing.T) {
 	var self *authority
 	one, two := self.issue(spec{cn: "one"}), self.issue(spec{cn: "two"})
-	a, b := newNode(t, "a", nil), newNode(t, "b", nil)
+	// A machine that stands still for a while must not change what is looked at.
+	patient := func(n *node) { n.cfg.Silence = 3 * time.Second }
+	a, b := newNode(t, "a", patient), newNode(t, "b", patient)
 	set := func(n *node, shows *authority, trusts ...*authority) {
 		n.identity.Store(&Identity{Certificate: shows.tls(), Trust: bundle(t, trusts...), Domain: testDomain})
 	}
