@@ -71,8 +71,9 @@ func (s *Server) openCore(p place) (*core, error) {
 	log := s.deps.Log.With("of", "database")
 	deps := store.Deps{Log: log}
 	if p.Mode != databaseapi.Alone {
+		var kept peer.Kept
 		c.peers = peer.New(pings, peer.Deps{
-			Identity: func() (peer.Identity, error) { return loadIdentity(s.cfg.Paths.Files(), *c.conf.Load()) },
+			Identity: func() (peer.Identity, error) { return keptIdentity(&kept, s.cfg.Paths.Files(), *c.conf.Load()) },
 			Self:     c.hello, DialContext: s.dial(), Log: log,
 		})
 	}

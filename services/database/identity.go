@@ -42,6 +42,12 @@ func loadIdentity(dir string, d config.Database) (peer.Identity, error) {
 	return id, nil
 }
 
+// keptIdentity is loadIdentity that reads the files only when they have changed.
+func keptIdentity(kept *peer.Kept, dir string, d config.Database) (peer.Identity, error) {
+	names := []string{d.ServerKey, d.ServerCertificate, d.ClientKey, d.ClientCertificate, d.CA}
+	return kept.Identity(dir, names, func() (peer.Identity, error) { return loadIdentity(dir, d) })
+}
+
 // CheckFiles says whether the files of d can serve: that keys and certificates
 // belong together, that both are of the CA and valid now, and that the client's
 // names ClientName. warnings are to be shown, but the files can be used.
