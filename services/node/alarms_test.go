@@ -82,7 +82,7 @@ func TestAlarmsOfANode(t *testing.T) {
 	p := newProgram(t)
 	p.start()
 	setUp(t, p)
-	secret, other := secretOf(t, p.mmp("xmpp", "callbridge", "add", "cb1")), secretOf(t, p.mmp("xmpp", "callbridge", "add", "cb3"))
+	secret, other := p.register("cb1"), p.register("cb3")
 	p.mmp("callbridge", "xmpp", "name", "cb1")
 	p.mmp("callbridge", "xmpp", "domain", domain)
 	p.mmp("callbridge", "xmpp", "server", "localhost")

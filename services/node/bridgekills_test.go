@@ -178,7 +178,9 @@ func (c *cluster) startAsker(user, component string) *asker {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cfg := client.Config{Domain: domain, User: user, Password: "secret of " + user, Resource: "asker", Roots: x509.NewCertPool(), Attempt: time.Second}
+	cfg := client.Config{Domain: domain, User: user, Password: "secret of " + user, Resource: "asker", Roots: x509.NewCertPool(), Attempt: time.Second,
+		// Its own node may be the one that is frozen.
+		Silence: time.Second}
 	cfg.Roots.AppendCertsFromPEM(root)
 	for _, n := range slices.Backward(c.nodes) {
 		cfg.Addresses = append(cfg.Addresses, n.address+":5222")

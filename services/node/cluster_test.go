@@ -115,7 +115,7 @@ func (c *cluster) unite(users ...string) (secrets []string) {
 	t.Helper()
 	first := c.nodes[0]
 	for _, b := range []string{"cb1", "cb2"} {
-		secrets = append(secrets, secretOf(t, first.mmp("xmpp", "callbridge", "add", b)))
+		secrets = append(secrets, first.register(b))
 	}
 	c.found(first)
 	for _, p := range c.nodes[1:] {
@@ -127,17 +127,6 @@ func (c *cluster) unite(users ...string) (secrets []string) {
 	}
 	c.awaitMembers(c.nodes...)
 	return secrets
-}
-
-// secretOf reads what callbridge add has shown.
-func secretOf(t *testing.T, out string) string {
-	t.Helper()
-	_, secret, ok := strings.Cut(out, "Secret     : ")
-	if !ok {
-		t.Fatalf("no secret shown:\n%s", out)
-	}
-	secret, _, _ = strings.Cut(secret, "\n")
-	return secret
 }
 
 // file is a path among what the operator moves.

@@ -394,7 +394,7 @@ func (c *cluster) anyNode(t *testing.T) {
 	everywhere("fay", false, "xmpp", "user", "list")
 	everywhere("hal", false, "xmpp", "user", "list")
 
-	secret := secretOf(t, there.mmp("xmpp", "callbridge", "add", "cb8"))
+	secret := there.register("cb8")
 	everywhere(secret, true, "xmpp", "callbridge", "list")
 	bridge := c.bridge(t, "cb8", secret, c.leader())
 	bridge.AwaitKind("connected")

@@ -115,7 +115,7 @@ func TestDatabase(t *testing.T) {
 	for _, p := range c.nodes {
 		awaitDatabase(t, p, true, 2)
 	}
-	secrets = append(secrets, secretOf(t, three.mmp("xmpp", "callbridge", "add", "cb3")))
+	secrets = append(secrets, three.register("cb3"))
 	for i, p := range c.nodes {
 		p.mmp("callbridge", "xmpp", "name", []string{"cb1", "cb2", "cb9"}[i])
 		p.mmp("callbridge", "xmpp", "domain", domain)

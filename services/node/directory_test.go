@@ -221,7 +221,7 @@ func (p *program) awaitUser(line string) {
 func TestDirectoryShared(t *testing.T) {
 	c, secrets := newCluster(t, 3, "dan")
 	one, two, three := c.nodes[0], c.nodes[1], c.nodes[2]
-	secrets = append(secrets, secretOf(t, three.mmp("xmpp", "callbridge", "add", "cb3")))
+	secrets = append(secrets, three.register("cb3"))
 	ldap := openldap.Start(t, openldap.Config{LDIF: ldapPeople, Names: "IP:127.0.0.1"})
 	c.bridgeWithDirectory(one, "cb1", secrets[0], ldap)
 	c.databaseFiles(opensslca.New(t))

@@ -70,7 +70,7 @@ func deploy(c *cluster, secrets []string) *deployment {
 	t.Helper()
 	ldap := openldap.Start(t, openldap.Config{LDIF: ldapPeople, Names: "IP:127.0.0.1"})
 	d := &deployment{cluster: c, ldap: ldap, first: c.nodes[0], second: c.nodes[1], third: c.nodes[2]}
-	d.secrets = map[string]string{"cb1": secrets[0], "cb2": secrets[1], "cb3": secretOf(t, d.first.mmp("xmpp", "callbridge", "add", "cb3"))}
+	d.secrets = map[string]string{"cb1": secrets[0], "cb2": secrets[1], "cb3": d.first.register("cb3")}
 	for i, p := range c.nodes {
 		// A renewed certificate is trusted by its authority.
 		p.mmp("xmpp", "cluster", "trust", "certall.cer")
@@ -295,26 +295,14 @@ func (d *deployment) enter(p *program, command string) {
 		p.try("", command)
 		return
 	}
-	// A command that was refused has changed nothing: without a leader, say.
+	// A command that was refused has changed nothing.
+	c := change{p: p, stdin: answer, words: strings.Fields(command)}
 	await(d.t, command, func(context.Context) error {
-		if out, status := p.try(answer, command); status != 0 {
+		if out, err := c.try(); err != nil {
 			return errors.New(out)
 		}
 		return nil
 	})
-}
-
-// secrets are those that 'xmpp callbridge list' shows, by name.
-func (p *program) secrets() map[string]string {
-	p.t.Helper()
-	all := map[string]string{}
-	for part := range strings.SplitSeq(p.mmp("xmpp", "callbridge", "list"), "***\n") {
-		if _, name, ok := strings.Cut(part, "Callbridge : "); ok {
-			name, _, _ = strings.Cut(name, "\n")
-			all[name] = secretOf(p.t, part)
-		}
-	}
-	return all
 }
 
 // request makes a key and has its certificate signed, with these attributes.

@@ -162,25 +162,6 @@ func (p *program) command(stdin string, args ...string) (out string, status int)
 	return b.String(), cmd.ProcessState.ExitCode()
 }
 
-// mmp is try for a command that must succeed.
-func (p *program) mmp(words ...string) string {
-	p.t.Helper()
-	return p.mmpWith("", words...)
-}
-
-func (p *program) mmpWith(stdin string, words ...string) string {
-	p.t.Helper()
-	begun := time.Now()
-	out, status := p.try(stdin, words...)
-	if took := time.Since(begun); took > time.Second {
-		p.t.Logf("%s on %s took %v", strings.Join(words, " "), p.address, took)
-	}
-	if status != 0 {
-		p.t.Fatalf("%s: exit status %d\n%s", strings.Join(words, " "), status, out)
-	}
-	return out
-}
-
 // put copies files to the node.
 func (p *program) put(files ...string) {
 	p.t.Helper()
