@@ -66,9 +66,7 @@ func TestRemoveNeeded(t *testing.T) {
 	leader.addUser("ann")
 
 	// The way that the text names.
-	if err := follower.ClusterRemove(t.Context(), at(lost)); err != nil {
-		t.Fatalf("ClusterRemove of the lost node = %s", problem.Text(err))
-	}
+	follower.remove(at(lost))
 	awaitMembers(t, rest...)
 	if still, err := follower.Reset(t.Context()); err != nil || still != "" {
 		t.Fatalf("Reset then = %q, %v; want it out of the cluster", still, err)
@@ -84,9 +82,7 @@ func TestRemoveNeeded(t *testing.T) {
 	})
 	for _, m := range []*member{follower, lost} {
 		m.enable()
-		if err := m.ClusterJoin(t.Context(), at(leader), true); err != nil {
-			t.Fatalf("ClusterJoin of %s = %s", at(m), problem.Text(err))
-		}
+		m.join(leader, true)
 	}
 	awaitServed(t, ms...)
 	awaitMembers(t, ms...)

@@ -186,16 +186,15 @@ func newCluster(t *testing.T, n int) []*member {
 	awaitServed(t, ms[0])
 	for _, m := range ms[1:] {
 		m.enable()
-		if err := m.ClusterJoin(t.Context(), ms[0].addr.Load().String(), false); err != nil {
-			t.Fatalf("ClusterJoin of %s = %s", m.addr.Load(), problem.Text(err))
-		}
+		m.join(ms[0], false)
 	}
 	awaitServed(t, ms...)
 	return ms
 }
 
-// change does f, again where there was no leader, or one that was lost has left
-// the outcome open; done is what f then says of what was done.
+// change does f, again where there was no leader, or others were too late, as
+// they are where all stand still for a moment, or where a leader that was lost has
+// left the outcome open; done is what f then says of what was done.
 func (m *member) change(done problem.Code, f func() error) {
 	m.t.Helper()
 	open := false
@@ -204,13 +203,28 @@ func (m *member) change(done problem.Code, f func() error) {
 		switch code := problem.CodeOf(err); {
 		case err == nil || open && code == done:
 			return nil
-		case code == problem.ChangeUnknown:
+		case code == problem.NoLeader, code == problem.ClusterLate, code == problem.ClusterBack, code == problem.ClusterRoute:
+		case code == problem.ChangeUnknown || leaderMissing(err):
 			open = true
-		case code != problem.NoLeader:
+		default:
 			m.t.Fatalf("change on %s = %s", m.addr.Load(), problem.Text(err))
 		}
 		return err
 	})
+}
+
+// join makes m a member by way of another one.
+func (m *member) join(by *member, discard bool) {
+	m.t.Helper()
+	m.change(problem.ClusterMember, func() error {
+		return m.ClusterJoin(m.t.Context(), by.addr.Load().String(), discard)
+	})
+}
+
+// remove has m take another one out.
+func (m *member) remove(address string) {
+	m.t.Helper()
+	m.change(problem.ClusterNode, func() error { return m.ClusterRemove(m.t.Context(), address) })
 }
 
 func (m *member) addUser(name string) {
