@@ -7,6 +7,7 @@ import sys
 import time
 from datetime import timedelta
 
+import aioopenssl
 import aiosasl
 import aioxmpp
 import aioxmpp.connector
@@ -65,6 +66,18 @@ def take_turns():
         return await connect(jid, metadata, override_peer=list(override_peer[at:]) + list(override_peer[:at]), **kwargs)
 
     aioxmpp.node.connect_xmlstream = next_first
+
+
+def write_after_loss():
+    """What is written between the loss of a connection and the call that tells of it is dropped, as by asyncio's own transports:
+    of an exception there aioxmpp makes the end of the client, instead of resuming its stream."""
+    write = aioopenssl.STARTTLSTransport.write
+
+    def unless_closed(self, data):
+        if self._state is not aioopenssl._State.CLOSED:
+            write(self, data)
+
+    aioopenssl.STARTTLSTransport.write = unless_closed
 
 
 async def no_connectors(*args, **kwargs):
@@ -162,6 +175,7 @@ def main():
     o = options()
     aioxmpp.node.discover_connectors = no_connectors
     take_turns()
+    write_after_loss()
     asyncio.run(run(o))
 
 
