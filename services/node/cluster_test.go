@@ -273,6 +273,18 @@ func (p *program) status() string {
 	return p.mmp("xmpp", "cluster", "status")
 }
 
+// awaitStatus waits until that says something: a leader that has just been lost
+// is all that it speaks of.
+func (p *program) awaitStatus(t *testing.T, what, want string) {
+	t.Helper()
+	await(t, what+", "+p.address, func(context.Context) error {
+		if out := p.status(); !strings.Contains(out, want) {
+			return fmt.Errorf("no %q in\n%s", want, out)
+		}
+		return nil
+	})
+}
+
 // freeze stops the process where it is, thaw lets it go on.
 func (p *program) freeze() { p.cmd.Process.Signal(syscall.SIGSTOP) }
 func (p *program) thaw()   { p.cmd.Process.Signal(syscall.SIGCONT) }

@@ -428,9 +428,7 @@ func (c *cluster) newAuthority(t *testing.T) {
 			f(p)
 			c.awaitMembers(c.nodes...)
 			for _, p := range c.nodes {
-				if out := p.status(); !strings.Contains(out, "The cluster stands the failure of 1 more node.") {
-					t.Errorf("%s, %s:\n%s", what, p.address, out)
-				}
+				p.awaitStatus(t, what, "The cluster stands the failure of 1 more node.")
 			}
 		}
 		for _, f := range rows {
