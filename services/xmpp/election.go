@@ -16,7 +16,9 @@ import (
 // When a leader is taken for lost, long before Raft's own heartbeats would.
 const (
 	// silence is how long this node has not heard of the leader, and
-	// agreement how long the others have not, before an election.
+	// agreement how long the others have not, before an election. On a machine
+	// where the leader's answers were late without its being lost, silence is as
+	// many times as long as the pings' limit: each election would be work more.
 	silence   = 350 * time.Millisecond
 	agreement = 200 * time.Millisecond
 	// stagger keeps the candidates apart, or their votes would be split.
@@ -63,7 +65,10 @@ func (l *leading) detect(ctx context.Context, st store.State) {
 		return
 	}
 	heard := l.core.peers.Hears(st.LeaderID)
-	if time.Now().Before(l.awake) || time.Since(heard) < silence || st.Contact.After(heard) && time.Since(st.Contact) < silence {
+	if st.Contact.After(heard) {
+		heard = st.Contact
+	}
+	if time.Now().Before(l.awake) || time.Since(heard) < silence*time.Duration(max(1, peers[st.LeaderID].Leniency)) {
 		return
 	}
 	voters, without := 0, 0

@@ -20,6 +20,9 @@ type State struct {
 	// Refused: a connection to it was closed and dialing again was refused, so
 	// its process is gone. It is false again when the member is heard of.
 	Refused bool
+	// Leniency is how many times as long as usual the member may be silent, as
+	// answers of it were late: 1, 2 or 4, and 0 before the first.
+	Leniency int
 	// RTT of the last ping, and how far the member's clock is ahead by the last
 	// that was answered promptly.
 	RTT, Clock time.Duration

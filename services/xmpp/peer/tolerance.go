@@ -25,6 +25,9 @@ type tolerance struct {
 	grew time.Time
 }
 
+// times is how many times its least the limit is.
+func (t *tolerance) times() int { return int(t.limit / t.least) }
+
 // alarm notes that the member was called silent.
 func (t *tolerance) alarm(now time.Time) { t.alarmed = now }
 

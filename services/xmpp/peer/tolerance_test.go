@@ -49,8 +49,8 @@ func TestTolerance(t *testing.T) {
 				default:
 					late = tol.answered(now)
 				}
-				if late != s.late || tol.limit != s.want {
-					t.Errorf("step %d: late %v, limit %v; want %v, %v", i, late, tol.limit, s.late, s.want)
+				if late != s.late || tol.limit != s.want || tol.times() != int(s.want/least) {
+					t.Errorf("step %d: late %v, limit %v, %d times; want %v, %v", i, late, tol.limit, tol.times(), s.late, s.want)
 				}
 			}
 		})

@@ -296,6 +296,7 @@ func (w *watcher) answered(p pong, timed bool) {
 	s := &w.state
 	w.heard = now
 	changed := w.take(p.hello)
+	s.Leniency = w.tolerance.times()
 	if timed {
 		s.RTT = p.rtt
 		if p.rtt < promptly {

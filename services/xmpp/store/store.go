@@ -58,7 +58,7 @@ type Timing struct {
 
 func (t Timing) orDefault() Timing {
 	if t.Heartbeat == 0 {
-		t.Heartbeat = 500 * time.Millisecond
+		t.Heartbeat = time.Second
 	}
 	if t.Lease == 0 {
 		t.Lease = t.Heartbeat * 4 / 5
