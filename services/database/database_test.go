@@ -309,6 +309,23 @@ func TestMoves(t *testing.T) {
 	b.awaitNodes(a, b)
 }
 
+// The others go on without it, and their leader looks for it where it was.
+func TestMovesAwayFromTheLeader(t *testing.T) {
+	ca := newAuthority(t)
+	a, b, c := newNode(t, ca), newNode(t, ca), newNode(t, ca)
+	must(t, a.Initialize(t.Context(), false))
+	must(t, b.Join(t.Context(), a.address))
+	must(t, c.Join(t.Context(), a.address))
+	for range 2 {
+		c.stop()
+		c.address = newAddress()
+		c.start()
+		for _, n := range []*node{a, b, c} {
+			n.awaitNodes(a, b, c)
+		}
+	}
+}
+
 // TestJoinFails: what goes wrong after the checks is undone, here and there.
 func TestJoinFails(t *testing.T) {
 	ca := newAuthority(t)

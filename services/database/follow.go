@@ -192,13 +192,20 @@ func (c *core) settle(st store.State) error {
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, settleWait)
 	defer cancel()
-	switch {
-	case st.Ready:
+	if st.Ready {
 		return c.SetAddress(ctx, st.ID, address)
-	case st.LeaderAddr != "" && st.LeaderID != st.ID:
-		return c.peers.Call(ctx, st.LeaderAddr, callSettle, nil, nil)
 	}
-	return nil
+	// A leader that looks for this node where it was is not heard of here.
+	var err error
+	for _, m := range membership.Others(st) {
+		if st.LeaderID != "" && m.ID != st.LeaderID {
+			continue
+		}
+		if err = c.peers.Call(ctx, m.Addr, callSettle, nil, nil); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // removed makes a node that was removed stand alone, with its copy.
