@@ -115,7 +115,7 @@ func (s *Server) failureOf(err error) *failure {
 	}
 	tag := "invalidOperation"
 	switch problem.CodeOf(err) {
-	case problem.NotReachable:
+	case problem.NotReachable, problem.NoLeader, problem.DatabaseNoLeader:
 		tag = "serviceUnavailable"
 	case "", problem.Internal, problem.AuditFailed:
 		tag = "internalError"
@@ -145,7 +145,7 @@ func (s *Server) setAPILink(r *http.Request, who files.Who) (any, error) {
 			return nil, noParameter(name)
 		}
 	}
-	ctx, cancel := brief(r)
+	ctx, cancel := patient(r)
 	defer cancel()
 	label := func(field string) string { return parameterOf[field] }
 	return nil, s.setLink(ctx, who, label, func(l *config.BridgeLink) {

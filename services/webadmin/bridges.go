@@ -170,7 +170,7 @@ func (s *Server) addAPIBridge(r *http.Request, who files.Who) (any, error) {
 	if err := s.audit(who, command+p.name); err != nil {
 		return nil, err
 	}
-	ctx, cancel := brief(r)
+	ctx, cancel := patient(r)
 	defer cancel()
 	b, err := s.deps.XMPP.AddCallBridge(ctx, p.name, p.secret)
 	if err != nil {
@@ -199,7 +199,7 @@ func (s *Server) setAPIBridge(r *http.Request, who files.Who) (any, error) {
 	case p.secret != "":
 		return nil, &failure{tag: "parameterError", parameter: "sharedSecret", detail: "a Call Bridge keeps its secret; delete it, and make it again"}
 	}
-	ctx, cancel := brief(r)
+	ctx, cancel := patient(r)
 	defer cancel()
 	return nil, s.describe(ctx, who, b.Name, xmppapi.Description{Address: b.Address, SIPDomain: b.SIPDomain}, p)
 }
@@ -213,7 +213,7 @@ func (s *Server) deleteAPIBridge(r *http.Request, who files.Who) (any, error) {
 	if err := s.audit(who, "xmpp callbridge del "+b.Name); err != nil {
 		return nil, err
 	}
-	ctx, cancel := brief(r)
+	ctx, cancel := patient(r)
 	defer cancel()
 	return nil, bridgeFailure(s.deps.XMPP.DelCallBridge(ctx, b.Name))
 }

@@ -149,7 +149,7 @@ func (s *Server) setDirectory(w http.ResponseWriter, r *http.Request, v *visitor
 	if r.PostFormValue("password") != r.PostFormValue("confirm") {
 		return again(&wrongField{"password", problem.New(problem.PasswordsDiffer)})
 	}
-	ctx, cancel := brief(r)
+	ctx, cancel := patient(r)
 	defer cancel()
 	if err := s.changeDirectory(ctx, v.who(), form, config.Secret(r.PostFormValue("password"))); err != nil {
 		return again(err)

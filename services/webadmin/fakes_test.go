@@ -31,6 +31,18 @@ func answer(gone bool, service string) error {
 	return nil
 }
 
+// electing is how long the XMPP server and the database wait for a leader.
+const electing = 8 * time.Second
+
+// leaderless is what comes of a change without a leader: the service's own
+// answer for who waits for it, and for others that it does not answer.
+func leaderless(ctx context.Context, service string, code problem.Code) error {
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < electing {
+		return problem.New(problem.NotReachable, "service", service)
+	}
+	return problem.New(code)
+}
+
 type fakeInit struct {
 	initapi.API
 	gone   bool
@@ -48,6 +60,8 @@ type fakeXMPP struct {
 	cluster xmppapi.Cluster
 	bridges []xmppapi.CallBridge
 	users   map[string]string
+	// leaderless has changes wait for a leader in vain.
+	leaderless bool
 	// directory are the users whose passwords the directory has; left are not in
 	// it any more.
 	directory, left []string
@@ -65,7 +79,10 @@ func (f *fakeXMPP) CallBridges(context.Context) ([]xmppapi.CallBridge, error) {
 	return slices.Clone(f.bridges), answer(f.gone, "xmpp")
 }
 
-func (f *fakeXMPP) AddCallBridge(_ context.Context, name, secret string) (xmppapi.CallBridge, error) {
+func (f *fakeXMPP) AddCallBridge(ctx context.Context, name, secret string) (xmppapi.CallBridge, error) {
+	if f.leaderless {
+		return xmppapi.CallBridge{}, leaderless(ctx, "xmpp", problem.NoLeader)
+	}
 	b := xmppapi.CallBridge{Name: name, Secret: secret}
 	switch {
 	case slices.ContainsFunc(f.bridges, func(b xmppapi.CallBridge) bool { return b.Name == name }):
@@ -79,7 +96,10 @@ func (f *fakeXMPP) AddCallBridge(_ context.Context, name, secret string) (xmppap
 	return b, answer(f.gone, "xmpp")
 }
 
-func (f *fakeXMPP) DescribeCallBridge(_ context.Context, name string, d xmppapi.Description) error {
+func (f *fakeXMPP) DescribeCallBridge(ctx context.Context, name string, d xmppapi.Description) error {
+	if f.leaderless {
+		return leaderless(ctx, "xmpp", problem.NoLeader)
+	}
 	for i := range f.bridges {
 		if f.bridges[i].Name == name {
 			f.bridges[i].Description = d
@@ -89,7 +109,10 @@ func (f *fakeXMPP) DescribeCallBridge(_ context.Context, name string, d xmppapi.
 	return problem.New(problem.BridgeUnknown, "name", name)
 }
 
-func (f *fakeXMPP) DelCallBridge(_ context.Context, name string) error {
+func (f *fakeXMPP) DelCallBridge(ctx context.Context, name string) error {
+	if f.leaderless {
+		return leaderless(ctx, "xmpp", problem.NoLeader)
+	}
 	f.bridges = slices.DeleteFunc(f.bridges, func(b xmppapi.CallBridge) bool { return b.Name == name })
 	return answer(f.gone, "xmpp")
 }
@@ -103,13 +126,19 @@ func (f *fakeXMPP) Users(context.Context) ([]xmppapi.User, error) {
 }
 
 func (f *fakeXMPP) AddUser(ctx context.Context, u xmppapi.Credential) error {
+	if f.leaderless {
+		return leaderless(ctx, "xmpp", problem.NoLeader)
+	}
 	if _, there := f.users[u.Name]; there {
 		return problem.New(problem.UserExists, "name", u.Name)
 	}
 	return f.SetPassword(ctx, u)
 }
 
-func (f *fakeXMPP) SetPassword(_ context.Context, u xmppapi.Credential) error {
+func (f *fakeXMPP) SetPassword(ctx context.Context, u xmppapi.Credential) error {
+	if f.leaderless {
+		return leaderless(ctx, "xmpp", problem.NoLeader)
+	}
 	if u.Password == "" {
 		return problem.New(problem.UserPassword, "name", u.Name)
 	}
@@ -117,7 +146,10 @@ func (f *fakeXMPP) SetPassword(_ context.Context, u xmppapi.Credential) error {
 	return answer(f.gone, "xmpp")
 }
 
-func (f *fakeXMPP) DelUser(_ context.Context, name string) error {
+func (f *fakeXMPP) DelUser(ctx context.Context, name string) error {
+	if f.leaderless {
+		return leaderless(ctx, "xmpp", problem.NoLeader)
+	}
 	if _, there := f.users[name]; !there {
 		return problem.New(problem.UserUnknown, "name", name)
 	}
@@ -223,6 +255,8 @@ type fakeDatabase struct {
 	databaseapi.API
 	gone   bool
 	status databaseapi.Status
+	// leaderless has changes wait for a primary in vain.
+	leaderless bool
 	// settings are the directory's, nil where live.json has them.
 	settings []databaseapi.Record
 }
@@ -235,7 +269,10 @@ func (f *fakeDatabase) List(context.Context, string) ([]databaseapi.Record, erro
 	return f.settings, answer(f.gone, "database")
 }
 
-func (f *fakeDatabase) Swap(_ context.Context, table string, old json.RawMessage, r databaseapi.Record) error {
+func (f *fakeDatabase) Swap(ctx context.Context, table string, old json.RawMessage, r databaseapi.Record) error {
+	if f.leaderless {
+		return leaderless(ctx, "database", problem.DatabaseNoLeader)
+	}
 	if len(f.settings) > 0 && !bytes.Equal(old, f.settings[0].Value) {
 		return problem.New(problem.RecordChanged, "table", table)
 	}

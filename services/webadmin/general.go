@@ -92,7 +92,7 @@ func (s *Server) setGeneral(w http.ResponseWriter, r *http.Request, v *visitor) 
 	if secret != confirm {
 		return again(&wrongField{fieldSecret, problem.New(problem.SecretsDiffer)})
 	}
-	ctx, cancel := brief(r)
+	ctx, cancel := patient(r)
 	defer cancel()
 	label := func(field string) string { return s.words(r).text("general." + field) }
 	err := s.setLink(ctx, v.who(), label, func(l *config.BridgeLink) {

@@ -154,7 +154,7 @@ func statusOf(err error) int {
 	switch problem.CodeOf(err) {
 	case "", problem.Internal, problem.AuditFailed:
 		return http.StatusInternalServerError
-	case problem.NotReachable:
+	case problem.NotReachable, problem.NoLeader, problem.DatabaseNoLeader:
 		return http.StatusServiceUnavailable
 	case problem.FormLarge:
 		return http.StatusRequestEntityTooLarge
@@ -180,9 +180,20 @@ func (s *Server) host() string {
 	return name
 }
 
-// callWait bounds a call of another service for a page.
-const callWait = 5 * time.Second
+const (
+	// callWait bounds a question to another service for a page.
+	callWait = 5 * time.Second
+	// changeWait bounds a change. The XMPP server and the database wait 8 s for a
+	// leader, each, and then say themselves what is wrong: a page that waits less
+	// would call them dead.
+	changeWait = 20 * time.Second
+)
 
 func brief(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.Context(), callWait)
+}
+
+// patient is brief for what changes something.
+func patient(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(r.Context(), changeWait)
 }

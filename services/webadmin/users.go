@@ -82,7 +82,7 @@ func (s *Server) applyUser(r *http.Request, v *visitor, do, name string) error {
 	if do != "delete" && password != r.PostFormValue("again") {
 		return problem.New(problem.PasswordsDiffer)
 	}
-	ctx, cancel := brief(r)
+	ctx, cancel := patient(r)
 	defer cancel()
 	var command string
 	var call func() error
