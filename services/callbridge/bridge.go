@@ -119,6 +119,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	b.mu.Lock()
 	b.conf = d.CallBridge
 	b.mu.Unlock()
+	b.people.rest(!d.CallBridge.Enabled)
 	if b.deps.Deployment == nil {
 		b.people.take(d.Directory, true)
 	}
@@ -181,6 +182,7 @@ func (b *Bridge) Reload(ctx context.Context) error {
 	if err := directory.CheckSettings(d.Directory); err != nil {
 		return err
 	}
+	b.people.rest(!d.CallBridge.Enabled)
 	// Changes of anything else do not depend on the database.
 	if err := b.takeDirectory(ctx); err != nil {
 		b.log.Warn("settings of the directory not looked at", "err", err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/services/callbridge/directory"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/problem"
 )
@@ -55,23 +56,51 @@ func (p *people) cannot(d *held, err error, list bool) {
 // raise has message be the condition, and tells the event log where it was not.
 // It is called with mu held.
 func (p *people) raise(message, hint string) {
+	said := p.fault.Message
+	p.fault = eventlogapi.Fault{Key: directoryFault, Message: message, Hint: hint}
+	if p.idle {
+		return
+	}
 	var events []eventlogapi.Event
-	if p.raised != message {
+	if said != message {
 		why, _, _ := strings.Cut(hint, "; ")
 		events = append(events, eventlogapi.Event{Level: eventlogapi.Error, Message: message + ": " + why})
 	}
-	p.raised = message
-	p.reporter.failed(&eventlogapi.Fault{Key: directoryFault, Message: message, Hint: hint}, events...)
+	f := p.fault
+	p.reporter.failed(&f, events...)
 }
 
 // lower ends the condition, for the given reason. It is called with mu held.
 func (p *people) lower(why string) {
 	var events []eventlogapi.Event
-	if p.raised != "" {
+	if p.fault.Message != "" && !p.idle {
 		events = append(events, eventlogapi.Event{Level: eventlogapi.Info, Message: why})
 	}
-	p.raised = ""
+	p.fault = eventlogapi.Fault{}
 	p.reporter.mended(events...)
+}
+
+// rest says whether the Call Bridge is disabled: nobody logs in by way of it, so
+// the condition is nobody's work, and is told only when it is enabled again.
+func (p *people) rest(idle bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if idle == p.idle {
+		return
+	}
+	f := p.fault
+	if f.Message == "" {
+		p.idle = idle
+		return
+	}
+	if idle {
+		server, _ := directory.Server(p.conf)
+		p.lower(fmt.Sprintf("LDAP server %s is not needed any more: the Call Bridge is disabled", server))
+		p.fault, p.idle = f, true
+		return
+	}
+	p.fault, p.idle = eventlogapi.Fault{}, false
+	p.raise(f.Message, f.Hint)
 }
 
 // can notes that d has answered. Where it could not be asked before, the users

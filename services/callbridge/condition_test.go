@@ -12,6 +12,7 @@ import (
 
 	"parley/services/callbridge/directory/openldap"
 	"parley/services/config"
+	"parley/services/eventlog/eventlogapi"
 	"parley/services/problem"
 )
 
@@ -74,6 +75,12 @@ func TestCondition(t *testing.T) {
 	if ok, err := check(""); ok || err != nil || b.people.ailing() == "" {
 		t.Errorf("check of no password = %v, %v, and the server cannot be asked: %v; want it so still", ok, err, b.people.ailing() != "")
 	}
+	b.people.rest(true)
+	want("disabled", "", "is not needed any more: the Call Bridge is disabled", server)
+	_, _ = check("Wonder-land1")
+	b.people.rest(true)
+	b.people.rest(false)
+	want("enabled again", "cannot be asked", "cannot be asked: ", server)
 	ldap.Restart()
 	want("server back", "", "can be asked again", "")
 	count := 0
@@ -82,14 +89,21 @@ func TestCondition(t *testing.T) {
 			count++
 		}
 	}
-	if count != 1 {
-		t.Errorf("told %d times that the server cannot be asked: %q; want once", count, log.messages())
+	if count != 2 {
+		t.Errorf("told %d times that the server cannot be asked: %q; want once, and once more when enabled again", count, log.messages())
 	}
-
+	b.people.rest(true)
 	b.people.take(nobody, true)
 	if _, err := b.SyncDirectory(ctx); problem.CodeOf(err) != problem.DirectoryNobody {
 		t.Errorf("SyncDirectory of nobody = %v; want %q", err, problem.DirectoryNobody)
 	}
+	b.people.reporter.mu.Lock()
+	told = len(log.messages())
+	if f := b.people.reporter.fault; f != nil {
+		t.Errorf("a disabled Call Bridge raises %q; want nothing", f.Message)
+	}
+	b.people.reporter.mu.Unlock()
+	b.people.rest(false)
 	want("nobody listed", "does not list its users", "select nobody", "")
 	// A check that goes well says nothing of the list.
 	if _, err := check("x"); err != nil {
@@ -103,6 +117,45 @@ func TestCondition(t *testing.T) {
 	}
 	b.people.take(good, true)
 	want("other settings", "", "settings have changed", "")
+}
+
+// TestDisabledHasNoCondition: a Call Bridge that is disabled has no use for an
+// LDAP server, so nobody is told what is wrong with it until it is enabled.
+func TestDisabledHasNoCondition(t *testing.T) {
+	w := newWorld(t, config.BridgeLink{Name: "cb1"}, newAuthority(t).pem)
+	if err := w.store.Update(func(d *config.Document) error {
+		d.CallBridge.Enabled = false
+		d.Directory = config.Directory{Address: "127.0.0.1", Port: 1, BaseDN: "dc=example", User: "$uid$", Trust: "absent.cer"}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	w.run()
+	trouble := func() string {
+		d, err := w.Directory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d.Trouble
+	}
+	condition := func() *eventlogapi.Fault {
+		r := w.people.reporter
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.fault
+	}
+	await(t, "the failure", func() bool { return strings.Contains(trouble(), "absent.cer") })
+	if f := condition(); f != nil {
+		t.Errorf("a disabled Call Bridge raises %q; want nothing", f.Message)
+	}
+	for _, enabled := range []bool{true, false} {
+		if err := w.change(func(c *config.CallBridge) { c.Enabled = enabled }); err != nil {
+			t.Fatal(err)
+		}
+		if f := condition(); (f != nil) != enabled {
+			t.Errorf("enabled %v, and the condition is %v", enabled, f)
+		}
+	}
 }
 
 // TestFailedList: which failures of a list say nothing of checks.

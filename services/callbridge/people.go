@@ -14,6 +14,7 @@ import (
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/callbridge/directory"
 	"parley/services/config"
+	"parley/services/eventlog/eventlogapi"
 	"parley/services/problem"
 )
 
@@ -44,9 +45,11 @@ type people struct {
 	// server is nil where there is none, or its settings are not complete.
 	server *held
 	status callbridgeapi.Directory
-	// raised is the condition's text, "" for none, and answered when the server
-	// did last.
-	raised   string
+	// fault is the condition, zero for none. idle says that nobody is told of it:
+	// see rest.
+	fault eventlogapi.Fault
+	idle  bool
+	// answered is when the server did last.
 	answered time.Time
 	// listed wait for the next listing.
 	listed []chan error
@@ -287,7 +290,7 @@ func (p *people) run(ctx context.Context) {
 // end gives the server up with the process, of which no event is told.
 func (p *people) end() {
 	p.mu.Lock()
-	p.raised = ""
+	p.fault = eventlogapi.Fault{}
 	p.mu.Unlock()
 	p.take(config.Directory{}, true)
 }

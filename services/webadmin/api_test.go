@@ -99,6 +99,22 @@ func TestAPI(t *testing.T) {
 	}
 }
 
+// A node that is in no cluster has no state in one.
+func TestAPIOutsideCluster(t *testing.T) {
+	s := newAPISite(t)
+	s.xmpp.cluster = xmppapi.Cluster{State: "LEADER", Margin: -1}
+	b := s.program("api", password)
+	for accept, want := range map[string]string{
+		"text/xml":         "<clustered>false</clustered><leaderKnown>false</leaderKnown><margin>-1</margin>",
+		"application/json": `"clustered":false,"leaderKnown":false,"margin":-1`,
+	} {
+		b.header.Set("Accept", accept)
+		if got := b.get(apiPath + "system/xmpp"); got.status != 200 || !strings.Contains(got.body, want) {
+			t.Errorf("system/xmpp as %s = %d %s; want in it %s", accept, got.status, got.body, want)
+		}
+	}
+}
+
 func TestAPIChangesBridges(t *testing.T) {
 	cb1, cb3 := apiPath+"callBridges/"+idOf("callbridge", "cb1"), apiPath+"callBridges/"+idOf("callbridge", "cb3")
 	missing := `<callBridgeDoesNotExist></callBridgeDoesNotExist>`

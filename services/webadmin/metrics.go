@@ -41,8 +41,9 @@ func (g *gauges) Collect(out chan<- prometheus.Metric) {
 	g.init(out)
 	g.xmpp(out)
 	g.cluster(out)
-	g.bridge(out)
-	g.directory(out)
+	if g.bridge(out) {
+		g.directory(out)
+	}
 	g.database(out)
 	g.network(out)
 	g.faults(out)
@@ -121,15 +122,18 @@ func (g *gauges) cluster(out chan<- prometheus.Metric) {
 	}
 }
 
-func (g *gauges) bridge(out chan<- prometheus.Metric) {
+// bridge returns whether the Call Bridge answers and is enabled.
+func (g *gauges) bridge(out chan<- prometheus.Metric) bool {
 	st, err := g.s.deps.CallBridge.Status(g.ctx)
 	if !up(out, "callbridge", err) {
-		return
+		return false
 	}
 	gauge(out, "callbridge_connected", "Whether this node's Call Bridge is connected.", number(st.State == callbridgeapi.Connected))
+	return st.State != callbridgeapi.Off
 }
 
-// directory is the LDAP server as this node's Call Bridge knows it.
+// directory is the LDAP server as this node's Call Bridge knows it. One that is
+// disabled asks nothing of it that a person could miss.
 func (g *gauges) directory(out chan<- prometheus.Metric) {
 	d, err := g.s.deps.CallBridge.Directory(g.ctx)
 	if err != nil {

@@ -29,6 +29,10 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("no line %s in\n%s", want, got.body)
 		}
 	}
+	s.bridge.status.State = callbridgeapi.Off
+	if got = b.get("/metrics"); !strings.Contains(got.body, `parley_service_up{service="callbridge"} 1`) || strings.Contains(got.body, "parley_directory") {
+		t.Errorf("with the Call Bridge disabled:\n%s\nwant nothing of the LDAP server", got.body)
+	}
 	s.xmpp.gone, s.events.gone, s.bridge.gone, s.database.gone, s.network.gone = true, true, true, true, true
 	got = b.get("/metrics")
 	for _, service := range []string{"callbridge", "database", "network"} {
