@@ -194,7 +194,11 @@ func usersAt(c *call, s callbridgeapi.Directory) string {
 	if s.Synced.IsZero() {
 		return "not listed yet"
 	}
-	return strconv.Itoa(s.Users) + ", listed " + duration(c.Now().Sub(s.Synced)) + " ago"
+	text := strconv.Itoa(s.Users) + ", listed " + duration(c.Now().Sub(s.Synced)) + " ago"
+	if left := directory.LeftOut(s.Unfit, s.Like); left != "" {
+		text += "; " + left
+	}
+	return text
 }
 
 func directoryTLS(c *call) error {
@@ -243,6 +247,9 @@ func directorySync(c *call) error {
 	c.watch(func(ctx context.Context) { d, err = c.Bridge.SyncDirectory(ctx) })
 	if err := interrupted(c, err); err != nil {
 		return err
+	}
+	if left := directory.LeftOut(d.Unfit, d.Like); left != "" {
+		fmt.Fprintln(c.out, "WARNING: "+left+"; give them other names there, or name another attribute with 'callbridge directory user'")
 	}
 	return c.out.success("%s", count(d.Users, "user"))
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // PeopleHost is the LDAP server that there is in the twin's world, with two
-// users.
+// users, and by their full names with another one who cannot be in XMPP.
 const PeopleHost = "ldap.example.com"
 
 // Directory implements callbridgeapi.API.
@@ -37,6 +37,9 @@ func (b *CallBridge) Directory(ctx context.Context) (callbridgeapi.Directory, er
 		return d, nil
 	}
 	d.Offered, d.Users, d.Synced, d.Next = b.taken.Enabled, 2, Now().Add(-10*time.Second), Now().Add(15*time.Minute)
+	if c.User == "$cn$" {
+		d.Unfit, d.Like = 1, "Bert Ü"
+	}
 	return d, nil
 }
 
@@ -77,10 +80,14 @@ func (b *CallBridge) TestDirectory(ctx context.Context) ([]callbridgeapi.Step, e
 		steps[1].OK, steps[1].Detail = false, problem.Text(err)
 		return steps, nil
 	}
+	who := "alice, bob"
+	if c.User == "$cn$" {
+		who += "; " + directory.LeftOut(1, "Bert Ü")
+	}
 	return append(steps,
 		callbridgeapi.Step{Target: server, What: "TLS", OK: true, Detail: "StartTLS, the certificate is trusted", Took: 3 * time.Millisecond},
 		callbridgeapi.Step{Target: server, What: "log-in", OK: true, Detail: c.Username, Took: time.Millisecond},
-		callbridgeapi.Step{Target: server, What: "users", OK: true, Detail: "alice, bob", Took: 2 * time.Millisecond}), nil
+		callbridgeapi.Step{Target: server, What: "users", OK: true, Detail: who, Took: 2 * time.Millisecond}), nil
 }
 
 // ProbeDirectory implements callbridgeapi.API.

@@ -151,10 +151,26 @@ func wayTo(code problem.Code) bool {
 // called with mu held.
 func (p *people) listAlone(err error) bool {
 	switch code := problem.CodeOf(err); code {
-	case problem.DirectoryLimit, problem.DirectoryNobody:
+	case problem.DirectoryLimit, problem.DirectoryNobody, problem.DirectoryNames:
 		return true
 	default:
 		return !wayTo(code) && time.Since(p.answered) < listAgain
+	}
+}
+
+// leftOut notes who is in no list, and tells the event log once for each change
+// of that. It is called with mu held.
+func (p *people) leftOut(list directory.List) {
+	s := &p.status
+	if s.Unfit == list.Unfit && s.Like == list.Like {
+		return
+	}
+	s.Unfit, s.Like = list.Unfit, list.Like
+	if text := directory.LeftOut(s.Unfit, s.Like); text != "" {
+		p.reporter.failed(nil, eventlogapi.Event{
+			Level: eventlogapi.Warning, Message: fmt.Sprintf("LDAP server %s has users whom chat cannot have: %s", s.Server, text),
+			Hint: "give them other names there, or name another attribute with 'callbridge directory user'",
+		})
 	}
 }
 

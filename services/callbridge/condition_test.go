@@ -119,6 +119,53 @@ func TestCondition(t *testing.T) {
 	want("other settings", "", "settings have changed", "")
 }
 
+// TestLeftOut: who can be no chat user is counted, and the event log is told once
+// for each change of that.
+func TestLeftOut(t *testing.T) {
+	const bert = "dn: uid=Bert U,dc=example,dc=com\n"
+	ldap := openldap.Start(t, openldap.Config{NoTLS: true, LDIF: ldapPeople})
+	b := New(Config{Paths: config.FolderPaths(t.TempDir())}, Deps{Events: &eventLog{}, Log: slog.New(slog.DiscardHandler)})
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { b.people.run(ctx) })
+	defer running.Wait()
+	defer stop()
+	b.people.take(config.Directory{
+		Address: "127.0.0.1", Port: ldap.Plain, TLS: "none", Username: openldap.Reader, Password: openldap.ReaderSecret, BaseDN: openldap.Base, User: "$uid$",
+	}, true)
+	add := bert + "changetype: add\nobjectClass: inetOrgPerson\nuid: Bert U\ncn: Bert\nsn: U\n"
+	for _, step := range []struct {
+		name, ldif  string
+		unfit, told int
+	}{
+		{"all are fit", "", 0, 0},
+		{"one is not", add, 1, 1},
+		{"the same", "", 1, 1},
+		{"he is gone", bert + "changetype: delete\n", 0, 1},
+		{"and back", add, 1, 2},
+	} {
+		if step.ldif != "" {
+			ldap.Modify(step.ldif)
+		}
+		d, err := b.SyncDirectory(ctx)
+		if err != nil || d.Users != 2 || d.Unfit != step.unfit || d.Unfit > 0 && d.Like != "Bert U" {
+			t.Errorf("%s: %d users, %d left out like %q, %v; want 2, and %d left out", step.name, d.Users, d.Unfit, d.Like, err, step.unfit)
+		}
+		r := b.people.reporter
+		r.mu.Lock()
+		told := 0
+		for _, e := range r.queue {
+			if e.Level == eventlogapi.Warning && strings.Contains(e.Message, "1 left out, as no chat address can be made of names like 'Bert U'") {
+				told++
+			}
+		}
+		r.mu.Unlock()
+		if told != step.told {
+			t.Errorf("%s: told %d times; want %d", step.name, told, step.told)
+		}
+	}
+}
+
 // TestDisabledHasNoCondition: a Call Bridge that is disabled has no use for an
 // LDAP server, so nobody is told what is wrong with it until it is enabled.
 func TestDisabledHasNoCondition(t *testing.T) {

@@ -319,15 +319,15 @@ func (p *people) list(ctx context.Context) time.Duration {
 func (p *people) listBy(ctx context.Context, d *held) error {
 	ctx, cancel := context.WithTimeout(ctx, listTime)
 	defer cancel()
-	users, err := d.Users(ctx)
+	list, err := d.Users(ctx)
 	if err != nil {
 		p.refused(d, err)
 		p.mu.Lock()
-		list := p.listAlone(err)
+		alone := p.listAlone(err)
 		p.mu.Unlock()
 		if ctx.Err() == nil {
 			p.log.Warn("directory not listed", "err", err)
-			p.cannot(d, err, list)
+			p.cannot(d, err, alone)
 		}
 		return err
 	}
@@ -337,12 +337,13 @@ func (p *people) listBy(ctx context.Context, d *held) error {
 		return nil
 	}
 	now := time.Now()
-	p.log.Info("directory listed", "server", p.status.Server, "users", len(users))
-	p.status.Users, p.status.Synced, p.answered = len(users), now, now
+	p.log.Info("directory listed", "server", p.status.Server, "users", len(list.Users), "unfit", list.Unfit)
+	p.leftOut(list)
+	p.status.Users, p.status.Synced, p.answered = len(list.Users), now, now
 	p.trouble(nil, time.Time{})
 	p.lower(fmt.Sprintf("LDAP server %s can be asked again, and lists its users", p.status.Server))
-	names := make([]string, len(users))
-	for i, u := range users {
+	names := make([]string, len(list.Users))
+	for i, u := range list.Users {
 		names[i] = u.Name
 	}
 	// Settings that nobody has confirmed may leave somebody out, or have somebody

@@ -72,6 +72,8 @@ func mendLDAP(p *problem.Problem) Finding {
 		return finding.first("").by("callbridge directory tls starttls")
 	case problem.DirectoryNobody:
 		return finding.first("correct 'callbridge directory basedn' and 'callbridge directory user', or, where they are right,").by("callbridge directory filter <filter>")
+	case problem.DirectoryNames:
+		return finding.first("").by("callbridge directory user <mapping>")
 	case problem.DirectoryLimit:
 		return finding.first("raise the limit of the service account there, or, to list fewer,").by("callbridge directory filter <filter>")
 	}

@@ -127,6 +127,13 @@ var mistakes = []struct {
 		n.cluster = func(c *xmppapi.Cluster) { c.Nodes[1].Clock, c.Nodes[2].Clock = -10*time.Second, 9*time.Second }
 	}},
 	{"versions", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { c.Nodes[2].Version = "1.1" } }},
+	{"taken out and untold", func(w *world, n *node) {
+		w.nodes[1].down, w.nodes[2].down = true, true
+		n.status = func(s *xmppapi.Status) {
+			s.Running, s.Trouble = false, problem.Text(problem.New(problem.ClusterOutside))
+		}
+		n.cluster = func(c *xmppapi.Cluster) { c.Nodes, c.Outside, c.Leader = c.Nodes[1:], true, false }
+	}},
 	{"no member", func(_ *world, n *node) { n.cluster = func(c *xmppapi.Cluster) { *c = xmppapi.Cluster{} } }},
 	{"joining", func(_ *world, n *node) {
 		n.cluster = func(c *xmppapi.Cluster) {
@@ -269,7 +276,7 @@ var mistakes = []struct {
 	}},
 	{"LDAP server with a wrong mapping", func(w *world, n *node) {
 		w.withDirectory()
-		n.cannotAsk(problem.New(problem.DirectorySetting, "field", "Username", "value", "uid", "reason", "it names one attribute, as in $uid$", "command", "callbridge directory user"))
+		n.cannotAsk(problem.New(problem.DirectorySetting, "field", "Username mapping", "value", "uid", "reason", "it names one attribute, as in $uid$", "command", "callbridge directory user"))
 	}},
 	{"LDAP server whose trust file is gone", func(w *world, n *node) {
 		w.withDirectory()
@@ -307,6 +314,10 @@ var mistakes = []struct {
 	{"LDAP server without users", func(w *world, n *node) {
 		w.withDirectory()
 		n.cannotAsk(problem.New(problem.DirectoryNobody, "address", "ldap.tptac9.com:389", "base", "dc=tptac9,dc=com", "filter", "(uid=nobody)", "mapping", "$uid$", "username", "the service account"))
+	}},
+	{"LDAP server with names that chat cannot have", func(w *world, n *node) {
+		w.withDirectory()
+		n.cannotAsk(problem.New(problem.DirectoryNames, "address", "ldap.tptac9.com:389", "mapping", "$cn$", "like", "Bert Ü"))
 	}},
 	{"directory users and no LDAP server", func(w *world, _ *node) {
 		w.withDirectory()

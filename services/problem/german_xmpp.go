@@ -111,5 +111,6 @@ var germanDirectory = map[Code]string{
 	DirectoryLimit:       "der LDAP-Server {address} listet nicht alle Benutzer auf ({reason!}); 'callbridge directory filter' enger fassen oder dort die Grenze für das Dienstkonto anheben",
 	DirectoryRefused:     "der LDAP-Server {address} verweigert: {what!}: {reason!}; 'callbridge directory username' und 'callbridge directory filter' prüfen",
 	DirectorySilent:      "der LDAP-Server {address} gab keine Antwort: {what!}; seine Last und den Weg zu ihm mit 'ping' prüfen",
+	DirectoryNames:       "auf dem LDAP-Server {address} lässt sich bei niemandem aus {mapping} eine Chat-Adresse bilden, es gibt nur Namen wie '{like}'; mit 'callbridge directory user' ein anderes Attribut angeben",
 	DirectoryAmbiguous:   "zwei Einträge des LDAP-Servers sind Benutzer {user}, {one} und {other}; 'callbridge directory filter' enger fassen oder einem von ihnen dort einen anderen Namen geben",
 }

@@ -132,6 +132,8 @@ func TestDirectoryState(t *testing.T) {
 	wantText(t, b.get(directoryPath), http.StatusOK, "the LDAP server's Base distinguished name is not set", "ldap.example.com:389 (StartTLS) it is down", "for passwords no", "Users not listed yet")
 	s.bridge.directory = callbridgeapi.Directory{Configured: true, Server: "ldap.example.com:389", TLS: "ldaps", Offered: true, Users: 12, Synced: start}
 	wantText(t, b.get(directoryPath), http.StatusOK, "(LDAPS)", "for passwords yes", "12, listed at 2026-11-22 20:00:00")
+	s.bridge.directory.Unfit, s.bridge.directory.Like = 2, "Bert Ü"
+	wantText(t, b.get(directoryPath), http.StatusOK, "12, listed at 2026-11-22 20:00:00 2 left out, as no chat address can be made of names like 'Bert Ü'")
 	s.bridge.gone = true
 	wantText(t, b.get(directoryPath), http.StatusOK, "callbridge")
 }

@@ -283,6 +283,7 @@ var english = words{language.English, "English", map[string]string{
 	"directory.users":            "Users",
 	"directory.unsynced":         "not listed yet",
 	"directory.synced":           "%d, listed at %s",
+	"directory.unfit":            "%d left out, as no chat address can be made of names like '%s'",
 	"directory.test":             "Test",
 	"directory.sync":             "Sync now",
 	"directory.about":            "By the saved settings: Test walks through DNS, TCP, TLS, log-in and a search; Sync now lists the users.",

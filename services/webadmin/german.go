@@ -284,6 +284,7 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"directory.users":            "Benutzer",
 	"directory.unsynced":         "noch nicht aufgelistet",
 	"directory.synced":           "%d, aufgelistet am %s",
+	"directory.unfit":            "%d fehlen, da sich aus Namen wie '%s' keine Chat-Adresse bilden lässt",
 	"directory.test":             "Testen",
 	"directory.sync":             "Jetzt abgleichen",
 	"directory.about":            "Mit den gespeicherten Einstellungen: Testen geht DNS, TCP, TLS, Anmeldung und eine Suche durch; Jetzt abgleichen listet die Benutzer auf.",

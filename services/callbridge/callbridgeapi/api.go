@@ -53,6 +53,10 @@ type Directory struct {
 	// Users is how many it listed at Synced, the last time that it did.
 	Users  int       `json:"users"`
 	Synced time.Time `json:"synced,omitzero"`
+	// Unfit counts those who were not listed, since no chat address can be made
+	// of their names, like Like.
+	Unfit int    `json:"unfit,omitempty"`
+	Like  string `json:"like,omitempty"`
 	// Trouble is why it could not be asked at TroubleAt, "" since it could;
 	// Problem is the same, where a person can mend it.
 	Trouble   string           `json:"trouble,omitempty"`

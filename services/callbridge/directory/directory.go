@@ -7,6 +7,7 @@ package directory
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -85,6 +86,24 @@ type User struct {
 	DisplayName string
 	// DN is the entry's name.
 	DN string
+}
+
+// List is who is there.
+type List struct {
+	// Users are by name.
+	Users []User
+	// Unfit counts those who are not among them, since no chat address can be
+	// made of their names; Like is one of these names.
+	Unfit int
+	Like  string
+}
+
+// LeftOut says of the unfit who is left out, "" for nobody.
+func LeftOut(unfit int, like string) string {
+	if unfit == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d left out, as no chat address can be made of names like '%s'", unfit, like)
 }
 
 // Directory is one server. Its methods may be called from any goroutine.
@@ -177,7 +196,7 @@ func (d *Directory) find(ctx context.Context, user string) (dn string, err error
 			return "", err
 		}
 		for _, e := range found {
-			if e.DN == "" || !slices.Contains(d.settings.user.names(e), user) {
+			if names, _ := d.settings.user.names(e); e.DN == "" || !slices.Contains(names, user) {
 				continue
 			}
 			if dn != "" && dn != e.DN {
@@ -192,13 +211,14 @@ func (d *Directory) find(ctx context.Context, user string) (dn string, err error
 	return "", nil
 }
 
-// Users returns all users, by name; that there is none is a problem. An entry without a name that XMPP can have
+// Users returns all users; that there is none is a problem. An entry without a name that XMPP can have
 // is left out, and one whose name another entry has.
-func (d *Directory) Users(ctx context.Context) ([]User, error) {
+func (d *Directory) Users(ctx context.Context) (List, error) {
 	var users []User
+	var out List
 	s := &d.settings
 	err := d.searches.use(ctx, func(c *conn) error {
-		users = users[:0]
+		users, out = users[:0], List{}
 		paging := ldap.NewControlPaging(uint32(d.limits.Page))
 		req := d.request("", 0, append([]string{s.user.attribute}, s.displayName.attributes()...)...)
 		req.Controls = []ldap.Control{paging}
@@ -208,7 +228,14 @@ func (d *Directory) Users(ctx context.Context) ([]User, error) {
 				return err
 			}
 			for _, e := range r.Entries {
-				for _, name := range s.user.names(e) {
+				names, unfit := s.user.names(e)
+				if unfit = short(unfit); unfit != "" {
+					// The least of them is the same each time.
+					if out.Unfit++; out.Like == "" || unfit < out.Like {
+						out.Like = unfit
+					}
+				}
+				for _, name := range names {
 					users = append(users, User{Name: name, DisplayName: s.displayName.text(e), DN: e.DN})
 				}
 			}
@@ -222,20 +249,23 @@ func (d *Directory) Users(ctx context.Context) ([]User, error) {
 			paging.SetCookie(more.Cookie)
 		}
 	})
-	if err != nil {
-		return nil, err
-	}
-	if len(users) == 0 {
-		return nil, problem.New(problem.DirectoryNobody, "address", s.address(), "base", short(s.base), "filter", short(s.filter),
+	switch {
+	case err != nil:
+		return List{}, err
+	case len(users) == 0 && out.Unfit > 0:
+		return List{}, problem.New(problem.DirectoryNames, "address", s.address(), "mapping", "$"+s.user.attribute+"$", "like", out.Like)
+	case len(users) == 0:
+		return List{}, problem.New(problem.DirectoryNobody, "address", s.address(), "base", short(s.base), "filter", short(s.filter),
 			"mapping", "$"+s.user.attribute+"$", "username", cmp.Or(short(s.username), "the service account"))
 	}
 	slices.SortStableFunc(users, func(a, b User) int { return strings.Compare(a.Name, b.Name) })
-	return slices.CompactFunc(users, func(a, b User) bool {
+	out.Users = slices.CompactFunc(users, func(a, b User) bool {
 		if a.Name == b.Name && a.DN != b.DN {
 			d.log.Warn("two entries have one user name", "user", a.Name, "used", a.DN, "not used", b.DN)
 		}
 		return a.Name == b.Name
-	}), nil
+	})
+	return out, nil
 }
 
 // request is a search of the whole base for what both the settings' filter and

@@ -199,9 +199,13 @@ func TestUsers(t *testing.T) {
 	server := openldap.Start(t, openldap.Config{LDIF: more.String() + entry("ALICE@other.example")})
 	cfg, deps, _ := setting(server)
 	d := open(t, cfg, deps)
-	users, err := d.Users(t.Context())
+	list, err := d.Users(t.Context())
 	if err != nil {
 		t.Fatal(err)
+	}
+	users := list.Users
+	if list.Unfit != 1 || list.Like != "dave the rave" {
+		t.Errorf("%d are left out, like %q; want 1, like %q", list.Unfit, list.Like, "dave the rave")
 	}
 	if len(users) != n+3 {
 		t.Errorf("%d users; want %d", len(users), n+3)
@@ -222,6 +226,11 @@ func TestUsers(t *testing.T) {
 		t.Errorf("Users (-want +got):\n%s", diff)
 	}
 
+	unfit := cfg
+	unfit.Settings.Filter = "(cn=Dave)"
+	if _, err := open(t, unfit, deps).Users(t.Context()); problem.CodeOf(err) != problem.DirectoryNames || !strings.Contains(problem.Text(err), "dave the rave") {
+		t.Errorf("Users of whom none can be in XMPP = %v; want DirectoryNames, and one of them", err)
+	}
 	cfg.Limits = DefaultLimits()
 	cfg.Limits.Users = n
 	if _, err := open(t, cfg, deps).Users(t.Context()); problem.CodeOf(err) != problem.DirectoryLimit {
@@ -255,8 +264,8 @@ userPassword: Abhi-All1
 		if ok, err := d.Check(t.Context(), "abhiall", "Abhi-All1"); !ok || err != nil {
 			t.Errorf("Check by %s = %v, %v; want true", user, ok, err)
 		}
-		users, err := d.Users(t.Context())
-		if diff := cmp.Diff([]User{{"abhiall", "All, Abhi", "cn=Abhi All,dc=example,dc=com"}}, users); err != nil || diff != "" {
+		list, err := d.Users(t.Context())
+		if diff := cmp.Diff([]User{{"abhiall", "All, Abhi", "cn=Abhi All,dc=example,dc=com"}}, list.Users); err != nil || diff != "" {
 			t.Errorf("Users by %s: %v (-want +got):\n%s", user, err, diff)
 		}
 	}

@@ -94,22 +94,25 @@ func readUserMapping(text string) (u userMapping, reason string) {
 	return u, ""
 }
 
-// names returns the names of e that XMPP can have.
-func (u userMapping) names(e *ldap.Entry) []string {
-	var names []string
+// names returns the names of e that XMPP can have. Where it has none of them,
+// unfit is what it has instead, "" for nothing.
+func (u userMapping) names(e *ldap.Entry) (names []string, unfit string) {
 	for _, v := range e.GetEqualFoldAttributeValues(u.attribute) {
 		local, _, at := strings.Cut(v, "@")
-		if at && u.domain {
-			continue
-		}
 		if !at {
 			local += u.suffix
 		}
-		if name, err := jid.Local(u.prefix + local); err == nil && name != "" {
+		name, err := jid.Local(u.prefix + local)
+		if err == nil && !(at && u.domain) {
 			names = append(names, name)
+		} else if unfit == "" {
+			unfit = v
 		}
 	}
-	return names
+	if len(names) > 0 {
+		unfit = ""
+	}
+	return names, unfit
 }
 
 // filters are for finding who has the prepared name user, in the order in which

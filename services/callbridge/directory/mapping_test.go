@@ -30,8 +30,8 @@ func TestUserMapping(t *testing.T) {
 				t.Fatalf("readUserMapping(%q): %s", tt.mapping, reason)
 			}
 			e := ldap.NewEntry("cn=x", map[string][]string{strings.ToUpper(u.attribute): {tt.value}})
-			if got := u.names(e); !slices.Equal(got, []string{tt.user}) {
-				t.Errorf("names of %q = %q; want %q", tt.value, got, tt.user)
+			if got, unfit := u.names(e); !slices.Equal(got, []string{tt.user}) || unfit != "" {
+				t.Errorf("names of %q = %q, %q; want %q", tt.value, got, unfit, tt.user)
 			}
 			if diff := cmp.Diff(tt.filters, u.filters(tt.user)); diff != "" {
 				t.Errorf("filters(%q) (-want +got):\n%s", tt.user, diff)
@@ -53,12 +53,16 @@ func TestUserMappingHasNoName(t *testing.T) {
 			if reason != "" {
 				t.Fatal(reason)
 			}
-			if got := u.names(ldap.NewEntry("cn=x", map[string][]string{u.attribute: {tt.value}})); got != nil {
-				t.Errorf("names of %q = %q; want none", tt.value, got)
+			if got, unfit := u.names(ldap.NewEntry("cn=x", map[string][]string{u.attribute: {tt.value}})); got != nil || unfit != tt.value {
+				t.Errorf("names of %q = %q, %q; want none, and what was unfit", tt.value, got, unfit)
 			}
 		})
 	}
-	u, _ := readUserMapping("x-$uid$")
+	u, _ := readUserMapping("$uid$")
+	if got, unfit := u.names(ldap.NewEntry("cn=x", map[string][]string{"uid": {"al ice", "alice"}})); !slices.Equal(got, []string{"alice"}) || unfit != "" {
+		t.Errorf("names of one with an unfit name besides = %q, %q; want the other name alone", got, unfit)
+	}
+	u, _ = readUserMapping("x-$uid$")
 	if got := u.filters("alice"); got != nil {
 		t.Errorf("filters of a name without the prefix = %q; want none", got)
 	}
@@ -108,7 +112,7 @@ func FuzzFilters(f *testing.F) {
 			}
 			if want == ldap.FilterEqualityMatch {
 				value := p.Children[1].Data.String()
-				if got := u.names(ldap.NewEntry("cn=x", map[string][]string{"uid": {value}})); !slices.Equal(got, []string{user}) {
+				if got, _ := u.names(ldap.NewEntry("cn=x", map[string][]string{"uid": {value}})); !slices.Equal(got, []string{user}) {
 					t.Fatalf("the filter %q looks for %q, whose names are %q; want %q", filter, value, got, user)
 				}
 			}

@@ -2,7 +2,6 @@ package directory
 
 import (
 	"context"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -108,8 +107,8 @@ func (d *Directory) walkIn(ctx context.Context, c *conn, step func(string, func(
 		return d.settings.username, d.bindService(ctx, c)
 	}) {
 		step("users", func() (string, error) {
-			users, err := d.Users(ctx)
-			return listed(users), err
+			list, err := d.Users(ctx)
+			return listed(list), err
 		})
 	}
 }
@@ -125,9 +124,10 @@ func (d *Directory) protection() string {
 	return "StartTLS, the certificate is trusted"
 }
 
-// listed is how many users there are, with the first of them.
-func listed(users []User) string {
+// listed is how many users there are, with the first of them, and who is not.
+func listed(list List) string {
 	const shown = 3
+	users := list.Users
 	var names []string
 	for _, u := range users[:min(shown, len(users))] {
 		names = append(names, u.Name)
@@ -136,5 +136,9 @@ func listed(users []User) string {
 	if n := len(users) - len(names); n > 0 {
 		more = " and " + strconv.Itoa(n) + " more"
 	}
-	return fmt.Sprintf("%s%s", strings.Join(names, ", "), more)
+	text := strings.Join(names, ", ") + more
+	if left := LeftOut(list.Unfit, list.Like); left != "" {
+		text += "; " + left
+	}
+	return text
 }
