@@ -122,7 +122,7 @@ type Directory struct {
 	Password Secret `json:"password,omitempty"`
 	BaseDN   string `json:"base_dn,omitempty"`
 	Filter   string `json:"filter,omitempty"`
-	// User is the mapping of the field "Username", such as
+	// User is the mapping of the field "Username mapping", such as
 	// $sAMAccountName$, and DisplayName of that one.
 	User        string `json:"user,omitempty"`
 	DisplayName string `json:"display_name,omitempty"`

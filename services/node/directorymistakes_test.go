@@ -58,7 +58,7 @@ var directoryMistakes = []mistake{
 		make:  func(d *deployment) { d.withDirectory().mmp("callbridge", "directory", "basedn", "dc=example,dc=org") },
 		words: map[string]string{"<dn>": openldap.Base},
 	}, {
-		name: "a filter that selects nobody", what: "Filter and Username select nobody on the LDAP server 127.0.0.1", command: "callbridge directory filter <filter>",
+		name: "a filter that selects nobody", what: "Filter and Username mapping select nobody on the LDAP server 127.0.0.1", command: "callbridge directory filter <filter>",
 		make:  func(d *deployment) { d.withDirectory().mmp("callbridge", "directory", "filter", "(uid=nobody)") },
 		words: map[string]string{"<filter>": "(objectClass=inetOrgPerson)"},
 	}, {

@@ -67,7 +67,7 @@ var directory = map[Code]string{
 	DirectoryBind:        "the LDAP server {address} refused the log-in of {username}: {reason}; correct 'callbridge directory username' and 'callbridge directory password'",
 	DirectoryBase:        "'{base}' is not on the LDAP server {address}: {reason}; correct 'callbridge directory basedn'",
 	DirectoryLimit:       "the LDAP server {address} does not list all users ({reason}); narrow 'callbridge directory filter', or raise the limit for the service account there",
-	DirectoryNobody:      "Filter and Username select nobody on the LDAP server {address}: below '{base}' no entry that passes {filter} has {mapping}; correct 'callbridge directory filter', 'callbridge directory user' or 'callbridge directory basedn', or let {username} read there",
+	DirectoryNobody:      "Filter and Username mapping select nobody on the LDAP server {address}: below '{base}' no entry that passes {filter} has {mapping}; correct 'callbridge directory filter', 'callbridge directory user' or 'callbridge directory basedn', or let {username} read there",
 	DirectoryNames:       "the LDAP server {address} has no user of whose {mapping} a chat address can be made, only names like '{like}'; name another attribute with 'callbridge directory user'",
 	DirectoryRefused:     "the LDAP server {address} refused {what}: {reason}; check 'callbridge directory username' and 'callbridge directory filter'",
 	DirectorySilent:      "the LDAP server {address} gave no answer to {what}; check its load and the way to it with 'ping'",

@@ -10,7 +10,7 @@ var germanLDAP = map[string]string{
 	"StartTLS, the certificate is trusted": "StartTLS, dem Zertifikat wird vertraut",
 	"LDAPS, the certificate is trusted":    "LDAPS, dem Zertifikat wird vertraut",
 	"none: passwords go in clear":          "keines: Kennwörter gehen im Klartext",
-	"none: no Username is set":             "keine: kein Benutzername ist gesetzt",
+	"none: no service account is set":      "keine: kein Dienstkonto ist gesetzt",
 	"{names}; {n} left out, as no chat address can be made of names like '{name}'": "{names!}; {n} fehlen, da sich aus Namen wie '{name}' keine Chat-Adresse bilden lässt",
 	"{names} and {n} more":          "{names} und {n} weitere",
 	"the check of a password":       "die Prüfung eines Kennworts",

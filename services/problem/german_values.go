@@ -147,7 +147,7 @@ var germanThings = map[string]string{
 	"nothing":                "nichts",
 
 	"Address": "Adresse", "Port": "Port", "TLS": "TLS", "Password": "Kennwort", "Base distinguished name": "Basis-DN",
-	"Filter": "Filter", "Username": "Benutzername", "Display name": "Anzeigename",
+	"Filter": "Filter", "Username mapping": "Zuordnung des Benutzernamens", "Display name": "Anzeigename",
 
 	"a private key":                 "ein privater Schlüssel",
 	"a certificate signing request": "eine Zertifikatsanforderung",

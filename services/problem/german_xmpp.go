@@ -107,7 +107,7 @@ var germanDirectory = map[Code]string{
 	DirectoryInsecure:    "der LDAP-Server {address} verlangt TLS ({reason!}); 'callbridge directory tls starttls' oder 'tls ldaps' verwenden",
 	DirectoryBind:        "der LDAP-Server {address} verweigert die Anmeldung von {username}: {reason!}; 'callbridge directory username' und 'callbridge directory password' berichtigen",
 	DirectoryBase:        "'{base}' gibt es auf dem LDAP-Server {address} nicht: {reason!}; 'callbridge directory basedn' berichtigen",
-	DirectoryNobody:      "Filter und Benutzername wählen auf dem LDAP-Server {address} niemanden aus: unter '{base}' hat kein Eintrag, der {filter} erfüllt, {mapping}; 'callbridge directory filter', 'callbridge directory user' oder 'callbridge directory basedn' berichtigen oder {username!} dort lesen lassen",
+	DirectoryNobody:      "Filter und Zuordnung des Benutzernamens wählen auf dem LDAP-Server {address} niemanden aus: unter '{base}' hat kein Eintrag, der {filter} erfüllt, {mapping}; 'callbridge directory filter', 'callbridge directory user' oder 'callbridge directory basedn' berichtigen oder {username!} dort lesen lassen",
 	DirectoryLimit:       "der LDAP-Server {address} listet nicht alle Benutzer auf ({reason!}); 'callbridge directory filter' enger fassen oder dort die Grenze für das Dienstkonto anheben",
 	DirectoryRefused:     "der LDAP-Server {address} verweigert: {what!}: {reason!}; 'callbridge directory username' und 'callbridge directory filter' prüfen",
 	DirectorySilent:      "der LDAP-Server {address} gab keine Antwort: {what!}; seine Last und den Weg zu ihm mit 'ping' prüfen",

@@ -199,7 +199,7 @@ func (s *Server) changeDirectory(ctx context.Context, who files.Who, form direct
 // settingFields are the form's fields by what problems call them.
 var settingFields = map[string]string{
 	"Address": "address", "Port": "port", "TLS": "tls", "Password": "password", "Base distinguished name": "basedn",
-	"Filter": "filter", "Username": "user", "Display name": "displayname",
+	"Filter": "filter", "Username mapping": "user", "Display name": "displayname",
 }
 
 func wrongSetting(err error) error {

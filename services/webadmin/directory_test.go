@@ -83,7 +83,7 @@ func TestDirectory(t *testing.T) {
 		{"no such file", full, form("trust", "gone.crt", "password", "x", "confirm", "x"), full, "gone.crt", "trust", nil},
 		{"no DN", full, form("basedn", "people"), full, "'people' cannot be the directory's Base distinguished name", "basedn", nil},
 		{"no filter", full, form("filter", "(mail=*"), full, "cannot be the directory's Filter", "filter", nil},
-		{"no mapping", full, form("user", "uid"), full, "'uid' cannot be the directory's Username", "user", nil},
+		{"no mapping", full, form("user", "uid"), full, "'uid' cannot be the directory's Username mapping", "user", nil},
 		{"passwords differ", full, form("password", "x", "confirm", "y"), full, "the two passwords are not the same", "password", nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -274,7 +274,7 @@ var english = words{language.English, "English", map[string]string{
 	"directory.mapping":          "Field mapping expressions",
 	"directory.displayname":      "Display name",
 	"directory.displayname.hint": "As in $cn$.",
-	"directory.user":             "Username",
+	"directory.user":             "Username mapping",
 	"directory.user.hint":        "As in $sAMAccountName$ or $uid$; the name to log in with.",
 	"directory.submit":           "Submit",
 	"directory.now":              "LDAP server",

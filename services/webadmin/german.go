@@ -275,7 +275,7 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"directory.mapping":          "Ausdrücke für die Zuordnung der Felder",
 	"directory.displayname":      "Anzeigename",
 	"directory.displayname.hint": "Etwa $cn$.",
-	"directory.user":             "Benutzername",
+	"directory.user":             "Zuordnung des Benutzernamens",
 	"directory.user.hint":        "Etwa $sAMAccountName$ oder $uid$; der Name bei der Anmeldung.",
 	"directory.submit":           "Übernehmen",
 	"directory.now":              "LDAP-Server",

@@ -77,7 +77,7 @@ func TestMistakes(t *testing.T) {
 		{"base of another domain", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.BaseDN = "dc=tptac9,dc=com" },
 			"'dc=tptac9,dc=com' is not on the LDAP server ADDRESS: nothing of it is there, or the service account may not see it; correct 'callbridge directory basedn'"},
 		{"filter for nobody", good, func(c *Config, _ *Deps, _ *dnsServer) { c.Settings.Filter = "(uid=nobody)" },
-			"Filter and Username select nobody on the LDAP server ADDRESS: below 'dc=example,dc=com' no entry that passes (uid=nobody) has $uid$; correct 'callbridge directory filter', 'callbridge directory user' or 'callbridge directory basedn', or let cn=reader,dc=example,dc=com read there"},
+			"Filter and Username mapping select nobody on the LDAP server ADDRESS: below 'dc=example,dc=com' no entry that passes (uid=nobody) has $uid$; correct 'callbridge directory filter', 'callbridge directory user' or 'callbridge directory basedn', or let cn=reader,dc=example,dc=com read there"},
 		{"server lists too few", limited, func(*Config, *Deps, *dnsServer) {},
 			"the LDAP server ADDRESS does not list all users (size limit exceeded); narrow 'callbridge directory filter', or raise the limit for the service account there"},
 	} {

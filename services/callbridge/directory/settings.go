@@ -34,7 +34,7 @@ const (
 	fieldPassword    = "Password"
 	fieldBase        = "Base distinguished name"
 	fieldFilter      = "Filter"
-	fieldUser        = "Username"
+	fieldUser        = "Username mapping"
 	fieldDisplayName = "Display name"
 )
 

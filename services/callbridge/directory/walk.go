@@ -102,7 +102,7 @@ func (d *Directory) Probe(ctx context.Context) error {
 func (d *Directory) walkIn(ctx context.Context, c *conn, step func(string, func() (string, error)) bool) {
 	if step("log-in", func() (string, error) {
 		if d.settings.username == "" {
-			return "none: no Username is set", nil
+			return "none: no service account is set", nil
 		}
 		return d.settings.username, d.bindService(ctx, c)
 	}) {
