@@ -120,7 +120,7 @@ func (r *Report) checkLeaf(leaf *x509.Certificate, certName, domain, hostname st
 	if domain != "" && leaf.VerifyHostname(domain) != nil {
 		r.warn(problem.PKIDomain, "file", certName, "domain", domain, "names", names)
 	}
-	if host := fqdn(hostname, domain); host != "" && !strings.EqualFold(host, domain) && leaf.VerifyHostname(host) != nil {
+	if host := fqdn(hostname, domain); host != "" && !strings.EqualFold(host, domain) && !namesHost(leaf, host) {
 		r.warn(problem.PKIHost, "file", certName, "host", host, "names", names)
 	}
 	usage := leaf.ExtKeyUsage
@@ -131,6 +131,18 @@ func (r *Report) checkLeaf(leaf *x509.Certificate, certName, domain, hostname st
 	if weakKey(leaf) {
 		r.warn(problem.PKIWeakKey, "file", certName, "key", keyText(leaf.PublicKey))
 	}
+}
+
+// namesHost says whether a certificate is for a host. Of a host whose domain is not
+// known the first label decides.
+func namesHost(leaf *x509.Certificate, host string) bool {
+	if leaf.VerifyHostname(host) == nil {
+		return true
+	}
+	return !strings.Contains(host, ".") && slices.ContainsFunc(leaf.DNSNames, func(name string) bool {
+		label, _, _ := strings.Cut(name, ".")
+		return strings.EqualFold(label, host)
+	})
 }
 
 // fqdn completes a host name without a domain part.

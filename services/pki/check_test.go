@@ -102,6 +102,9 @@ func TestCheck(t *testing.T) {
 		{name: "good, twice full", key: "server.key", cert: "full.pem", bundle: "full.pem"},
 		{name: "good, DER", key: "der.key", cert: "server.der", bundle: "inter.der"},
 		{name: "qualified host name", key: "server.key", cert: "server.crt", bundle: "chain.pem", host: "cb1.example.com"},
+		{name: "no domain", key: "server.key", cert: "server.crt", bundle: "chain.pem", domain: "none"},
+		{name: "no domain, other host", key: "server.key", cert: "server.crt", bundle: "chain.pem", domain: "none", host: "cb9", warns: []problem.Code{problem.PKIHost}, text: "cb9, only"},
+		{name: "no domain, part of the name", key: "server.key", cert: "server.crt", bundle: "chain.pem", domain: "none", host: "cb", warns: []problem.Code{problem.PKIHost}},
 		{name: "other host", key: "server.key", cert: "server.crt", bundle: "chain.pem", host: "cb9", warns: []problem.Code{problem.PKIHost}, text: "cb9.example.com"},
 		{name: "other domain", key: "server.key", cert: "server.crt", bundle: "chain.pem", domain: "other.org", warns: []problem.Code{problem.PKIDomain, problem.PKIHost}, text: "other.org"},
 		{name: "mismatch", key: "root.key", cert: "server.crt", bundle: "chain.pem", refusals: []problem.Code{problem.PKIMismatch}, text: "use server.key"},
@@ -133,8 +136,11 @@ func TestCheck(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.domain == "" {
+			switch tt.domain {
+			case "":
 				tt.domain = "example.com"
+			case "none":
+				tt.domain = ""
 			}
 			if tt.host == "" {
 				tt.host = "cb1"
