@@ -38,11 +38,11 @@ func (c *call) newPassword(first, again string) (string, error) {
 func newPassword(ctx context.Context, ask prompter, first, again string) (string, error) {
 	one, err := ask.secret(ctx, first)
 	if err != nil {
-		return "", unanswered(err, "password")
+		return "", oneOfTwo(err, "password")
 	}
 	two, err := ask.secret(ctx, again)
 	if err != nil {
-		return "", unanswered(err, "second password")
+		return "", oneOfTwo(err, "second password")
 	}
 	if one != two {
 		return "", problem.New(problem.PasswordsDiffer)
@@ -61,6 +61,15 @@ func unanswered(err error, what string) error {
 	return err
 }
 
+// oneOfTwo is unanswered where two lines are asked for.
+func oneOfTwo(err error, what string) error {
+	err = unanswered(err, what)
+	if problem.CodeOf(err) == problem.NoAnswer {
+		return problem.New(problem.NoPassword, "what", what)
+	}
+	return err
+}
+
 // forceChange asks for a new password until one is set. Whoever gives up, by
 // Ctrl-C or Ctrl-D, is logged out.
 func (c *Console) forceChange(ctx context.Context, user account.User, source string, ask prompter, out *answer) error {
@@ -73,7 +82,7 @@ func (c *Console) forceChange(ctx context.Context, user account.User, source str
 				return err
 			}
 			err = c.Accounts.SetPassword(user.Name, p)
-		case problem.NoAnswer, problem.Interrupted:
+		case problem.NoPassword, problem.Interrupted:
 			return io.EOF
 		}
 		if err == nil {

@@ -36,6 +36,8 @@ const (
 	NotConfirmed Code = "not-confirmed"
 	// NoAnswer: the input ended at a prompt for {what}.
 	NoAnswer Code = "no-answer"
+	// NoPassword: the input ended at a prompt for {what}, one of two.
+	NoPassword Code = "no-password"
 	// Interrupted: Ctrl-C at a prompt.
 	Interrupted Code = "interrupted"
 	// PasswordWrong: the current password is not the one that was typed.
@@ -86,6 +88,7 @@ var console = map[Code]string{
 	AuditFailed:        "the command was not run since it cannot be recorded in the audit log: {detail}; see that the state disk is not full ('ls', 'rm')",
 	NotConfirmed:       "not confirmed, nothing was done; run it again and answer with a capital Y",
 	NoAnswer:           "the input ended before the {what}, nothing was done; run it on a terminal, or give a line of standard input",
+	NoPassword:         "the input ended before the {what}, nothing was done; run it on a terminal, or give the password on two lines of standard input",
 	Interrupted:        "interrupted, nothing was done; run it again when ready",
 	PasswordWrong:      "that is not your current password; try again, or have another admin type 'passwd <name>'",
 	XMPPUnready:        "XMPP has no {missing} yet; type '{command}' first",

@@ -47,6 +47,7 @@ var germanConsole = map[Code]string{
 	PermissionDenied:   "die Rolle {role} erlaubt '{command}' nicht; als Benutzer einer Rolle anmelden, die es darf, etwa admin",
 	AuditFailed:        "nicht ausgeführt, da es nicht im Audit-Protokoll vermerkt werden kann: {detail!}; prüfen, ob die Platte voll ist ('ls', 'rm')",
 	NotConfirmed:       "nicht bestätigt, nichts wurde geändert; noch einmal ausführen und mit einem großen Y antworten",
+	NoPassword:         "die Eingabe endete vor: {what}, nichts wurde geändert; auf einem Terminal ausführen oder das Kennwort in zwei Zeilen auf der Standardeingabe geben",
 	NoAnswer:           "die Eingabe endete vor: {what}, nichts wurde geändert; auf einem Terminal ausführen oder eine Zeile auf der Standardeingabe geben",
 	Interrupted:        "abgebrochen, nichts wurde geändert; noch einmal ausführen, wenn alles bereit ist",
 	PasswordWrong:      "das ist nicht das bisherige Kennwort; noch einmal versuchen, oder ein anderer Administrator gibt 'passwd <name>' ein",
