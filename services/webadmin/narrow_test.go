@@ -21,6 +21,12 @@ func TestNarrowInChromium(t *testing.T) {
 		if wide := b.Overflow(); wide > 0 {
 			t.Errorf("%s is %d pixels too wide", page, wide)
 		}
+		if b.Has(".findings, #steps") {
+			b.Script(`for (const e of document.querySelectorAll('.findings, #steps')) if (e.scrollWidth > e.clientWidth) e.id = 'cut'`)
+			if b.Has("#cut") {
+				t.Errorf("%s: a table is cut off to the right", page)
+			}
+		}
 	}
 	for _, language := range []string{"en", "de"} {
 		b.Press("button[lang=" + language + "]")
@@ -39,6 +45,10 @@ func TestNarrowInChromium(t *testing.T) {
 		b.Press("#test")
 		b.Picture(language + "-tested-narrow")
 		fits("the test of the connection")
+		b.Open(s.url + "/status/diagnosis")
+		b.Press("#diagnose")
+		b.Picture(language + "-diagnosed-narrow")
+		fits("the diagnosis")
 	}
 	b.IsQuiet()
 }
