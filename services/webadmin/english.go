@@ -215,6 +215,11 @@ var english = words{language.English, "English", map[string]string{
 	"events.submit":   "Show",
 	"events.download": "Download",
 	"events.clear":    "Clear",
+	"events.language": "Lines of the event log are in the original's English, as tools read them.",
+
+	"level.Info":    "Info",
+	"level.Warning": "Warning",
+	"level.Error":   "Error",
 
 	"events.clear.title":  "Clear the event log?",
 	"events.clear.effect": "This deletes all events of this node, whichever the filter shows, and with them the time line of leader changes. Download them first if they are still needed.",

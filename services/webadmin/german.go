@@ -216,6 +216,11 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"events.submit":   "Anzeigen",
 	"events.download": "Herunterladen",
 	"events.clear":    "Leeren",
+	"events.language": "Die Zeilen des Ereignisprotokolls sind im Englisch des Originals, wie Programme sie lesen.",
+
+	"level.Info":    "Info",
+	"level.Warning": "Warnung",
+	"level.Error":   "Fehler",
 
 	"events.clear.title":  "Das Ereignisprotokoll leeren?",
 	"events.clear.effect": "Dies löscht alle Ereignisse dieses Knotens, gleich welche der Filter zeigt, und damit auch die Wechsel der Führung auf der Seite Cluster. Werden sie noch gebraucht, sie vorher herunterladen.",

@@ -29,7 +29,7 @@ func germanSite(t *testing.T) *browser {
 		{Key: "disk", Since: start, Message: "State disk is more than 90% full", Hint: "96% of its 7.5 GiB are used; see 'ls', and remove files with 'rm'"},
 		{Key: "xmpp.trust", Since: start, Message: "Certificate of tptac9.com in abhiall.cer, used for the XMPP cluster's trust, expires on 2026-Dec-24 12:00:00 UTC", Hint: "have it renewed, put it under the same name with SFTP, then type 'xmpp cluster trust abhiall.cer'"},
 	}
-	s.events.events = []eventlogapi.Event{{ID: 1, Time: start, Level: eventlogapi.Warning, Message: "State disk is more than 90% full", Hint: "see 'ls'"}}
+	s.events.events = []eventlogapi.Event{{ID: 1, Time: start, Level: eventlogapi.Warning, Message: "State disk is more than 90% full", Hint: "96% of its 7.5 GiB are used; see 'ls', and remove files with 'rm'"}}
 	s.bridge.directory = callbridgeapi.Directory{Configured: true, Server: "ldap.tptac9.com:389", TLS: "starttls", Trouble: trouble, TroubleAt: start}
 	s.bridge.steps = []callbridgeapi.Step{
 		{What: "DNS SRV", OK: true, Detail: "_xmpp-component._tcp.tptac9.com: cb1.tptac9.com:5223, cb2.tptac9.com:5223, from 10.106.81.1", Took: time.Millisecond},
@@ -74,7 +74,10 @@ func TestGermanPages(t *testing.T) {
 			"XMPP-Verbindung zu '' fehlgeschlagen cb1.tptac9.com: 10.106.81.30:5223: Verbindung abgelehnt; siehe 'xmpp status' auf cb1.tptac9.com; der TCP-Port 5223 muss auf dem Weg offen sein, 'ping cb1.tptac9.com' versuchen",
 			"Die Platte ist zu mehr als 90% voll 96% von 7.5 GiB sind belegt",
 			"Das Zertifikat von tptac9.com in abhiall.cer, verwendet für das Vertrauen im XMPP-Cluster, läuft am 2026-Dec-24 12:00:00 UTC ab",
-			"Letzte Fehler", "State disk is more than 90% full",
+			"Letzte Fehler", "20:00:00.000 Warnung State disk is more than 90% full 96% von 7.5 GiB sind belegt; siehe 'ls' und Dateien mit 'rm' entfernen", "Die Zeilen des Ereignisprotokolls sind im Englisch des Originals",
+		}},
+		{"events", b.get("/logs/events"), http.StatusOK, []string{
+			"Info Warnung Fehler", "Die Zeilen des Ereignisprotokolls sind im Englisch des Originals", "20:00:00.000 Warnung State disk is more than 90% full 96% von 7.5 GiB sind belegt; siehe 'ls' und Dateien mit 'rm' entfernen",
 		}},
 		{"cluster", b.get("/status/cluster"), http.StatusOK, []string{
 			"Problem die meisten Knoten des Clusters sind nicht erreichbar, daher lässt sich nichts ändern; siehe 'xmpp cluster status'", "nicht erreichbar seit 2 Tagen, 2 Stunden",
@@ -114,7 +117,7 @@ func TestGermanPages(t *testing.T) {
 
 var (
 	// eventLine is a line of the event log.
-	eventLine   = regexp.MustCompile(`<td lang="en">.*?</td>`)
+	eventLine   = regexp.MustCompile(`<span class="line" lang="en">.*?</span>`)
 	command     = regexp.MustCompile(`'[^']*'`)
 	englishWord = regexp.MustCompile(`(?i)\b(the|is|are|and|not|it|with|see|type|of|that|has|have|or|to|on)\b`)
 )

@@ -328,7 +328,7 @@ func TestTexts(t *testing.T) {
 	}
 	for key := range maps.Keys(english.texts) {
 		// These are put together from a part.
-		made := strings.HasSuffix(key, ".title") || strings.HasPrefix(key, "done.") || strings.HasPrefix(key, "cluster.stands.") || strings.HasPrefix(key, "unit.") || strings.HasPrefix(key, "directory.tls.")
+		made := strings.HasSuffix(key, ".title") || strings.HasPrefix(key, "done.") || strings.HasPrefix(key, "cluster.stands.") || strings.HasPrefix(key, "unit.") || strings.HasPrefix(key, "directory.tls.") || strings.HasPrefix(key, "level.")
 		if !said[key] && !made {
 			t.Errorf("nothing wants the text %q", key)
 		}
