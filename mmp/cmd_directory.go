@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"parley/services/account"
+	"parley/services/callbridge"
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/callbridge/directory"
 	"parley/services/config"
@@ -157,6 +158,10 @@ func showDirectory(c *call) error {
 	if err != nil {
 		c.out.rows(append(rows, row{"State", "not known"})...)
 		return err
+	}
+	if callbridge.Unread(s, d) {
+		c.out.rows(append(rows, row{"State", "these settings are being read; type 'callbridge directory' again in a few seconds"})...)
+		return nil
 	}
 	c.out.rows(append(rows, directoryRows(c, s)...)...)
 	return nil

@@ -34,6 +34,8 @@ import (
 //	fault KEY MESSAGE [HINT], mended KEY
 //	                is a fault condition that a service raises, and its end
 //	listed NAME...  is the directory's list of who exists
+//	late NODE       has a node's Call Bridge read the LDAP server's settings only
+//	                after it was asked once more
 //	silent          has the event log not answer
 //	play FILE       runs the lines after prompts in FILE, with the lines
 //	                "(typed) …" as what is typed at prompts, and writes the whole
@@ -93,6 +95,9 @@ func TestTranscripts(t *testing.T) {
 			"down": func(ts *testscript.TestScript, _ bool, args []string) {
 				n := ts.Value("nodes").(map[string]*testNode)[args[0]]
 				n.site.Down(n.xmpp)
+			},
+			"late": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Value("nodes").(map[string]*testNode)[args[0]].bridge.Late()
 			},
 			"up": func(ts *testscript.TestScript, _ bool, args []string) {
 				n := ts.Value("nodes").(map[string]*testNode)[args[0]]

@@ -26,7 +26,10 @@ type CallBridge struct {
 	taken     config.CallBridge
 	directory config.Directory
 	// known are the settings that the database had when it last answered.
-	known    config.Directory
+	known config.Directory
+	// late says that the settings of the database are read only once it was
+	// asked for them.
+	late     bool
 	restarts int
 }
 

@@ -19,9 +19,10 @@ const PeopleHost = "ldap.example.com"
 func (b *CallBridge) Directory(ctx context.Context) (callbridgeapi.Directory, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c, err := b.inForce(ctx); err == nil {
-		b.known = c
+	if now, err := b.inForce(ctx); err == nil && !b.late {
+		b.known = now
 	}
+	b.late = false
 	c := b.known
 	if c.Address == "" {
 		return callbridgeapi.Directory{}, nil
@@ -41,6 +42,14 @@ func (b *CallBridge) Directory(ctx context.Context) (callbridgeapi.Directory, er
 		d.Unfit, d.Like = 1, "Bert Ü"
 	}
 	return d, nil
+}
+
+// Late has the Call Bridge read its settings only after it was asked once more for
+// what it knows.
+func (b *CallBridge) Late() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.late = true
 }
 
 // inForce are the settings that hold.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"time"
 
+	"parley/services/callbridge/callbridgeapi"
 	"parley/services/callbridge/directory"
 	"parley/services/callbridge/settings"
+	"parley/services/config"
 )
 
 const (
@@ -49,6 +51,17 @@ func (b *Bridge) follow(ctx context.Context) {
 		case <-time.After(wait):
 		}
 	}
+}
+
+// Unread says that a bridge, which says now of its LDAP server, has yet to read the
+// settings that hold. Where it cannot it says why itself.
+func Unread(now callbridgeapi.Directory, settings config.Directory) bool {
+	server := ""
+	if settings.Address != "" {
+		server, _ = directory.Server(settings)
+	}
+	unknown := now.Configured && now.Server == ""
+	return now.Server != server && !unknown && !now.Unsure
 }
 
 // publish has the database take the settings of this node, where it has none.

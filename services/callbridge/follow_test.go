@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"parley/services/callbridge/callbridgeapi"
 	"parley/services/callbridge/settings"
 	"parley/services/config"
 	"parley/services/database/databaseapi"
@@ -141,6 +142,28 @@ func TestFollowKept(t *testing.T) {
 		pass(followEvery)
 		want(b, "with the database again", "elsewhere:389", false)
 	})
+}
+
+func TestUnread(t *testing.T) {
+	there := config.Directory{Address: "ldap.example.com"}
+	for _, tt := range []struct {
+		name     string
+		now      callbridgeapi.Directory
+		settings config.Directory
+		want     bool
+	}{
+		{"none", callbridgeapi.Directory{}, config.Directory{}, false},
+		{"the same", callbridgeapi.Directory{Configured: true, Server: "ldap.example.com:389"}, there, false},
+		{"after a join", callbridgeapi.Directory{}, there, true},
+		{"changed elsewhere", callbridgeapi.Directory{Configured: true, Server: "ldap.example.net:389"}, there, true},
+		{"ended elsewhere", callbridgeapi.Directory{Configured: true, Server: "ldap.example.net:389"}, config.Directory{}, true},
+		{"after a start", callbridgeapi.Directory{Configured: true}, there, false},
+		{"without a primary", callbridgeapi.Directory{Configured: true, Server: "ldap.example.net:389", Unsure: true}, there, false},
+	} {
+		if got := Unread(tt.now, tt.settings); got != tt.want {
+			t.Errorf("%s: Unread = %v; want %v", tt.name, got, tt.want)
+		}
+	}
 }
 
 // TestNoTrustFile: settings are shared, files are not.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"parley/services/callbridge"
 	"parley/services/callbridge/callbridgeapi"
 	"parley/services/callbridge/directory"
 	"parley/services/config"
@@ -38,7 +39,9 @@ type directoryView struct {
 	// Missing is what is to be filled in before the server can be asked.
 	Missing string
 	// Now is what the Call Bridge says, NowFailure why it says nothing.
-	Now        callbridgeapi.Directory
+	Now callbridgeapi.Directory
+	// Unread says that it has yet to read these settings.
+	Unread     bool
 	NowFailure string
 	// Tested says that Steps are of a test that was just made.
 	Tested bool
@@ -121,6 +124,7 @@ func (s *Server) showDirectory(w http.ResponseWriter, r *http.Request, v *visito
 	if data.Now, err = s.deps.CallBridge.Directory(soon); err != nil {
 		data.NowFailure = s.explain(err)
 	}
+	data.Unread = callbridge.Unread(data.Now, c)
 	page.Data = data
 	s.write(w, r, status, page, v)
 	return nil

@@ -128,6 +128,7 @@ func TestDirectoryState(t *testing.T) {
 	b := s.loggedIn("admin")
 	wantText(t, b.get(directoryPath), http.StatusOK, "LDAP server none is set")
 	s.configure(func(d *config.Document) { d.Directory = config.Directory{Address: "ldap.example.com"} })
+	wantText(t, b.get(directoryPath), http.StatusOK, "The Call Bridge is reading these settings")
 	s.bridge.directory = callbridgeapi.Directory{Configured: true, Server: "ldap.example.com:389", TLS: "starttls", Trouble: "it is down"}
 	wantText(t, b.get(directoryPath), http.StatusOK, "the LDAP server's Base distinguished name is not set", "ldap.example.com:389 (StartTLS) it is down", "for passwords no", "Users not listed yet")
 	s.bridge.directory = callbridgeapi.Directory{Configured: true, Server: "ldap.example.com:389", TLS: "ldaps", Offered: true, Users: 12, Synced: start}

@@ -289,6 +289,7 @@ var english = words{language.English, "English", map[string]string{
 	"directory.unsynced":         "not listed yet",
 	"directory.synced":           "%d, listed at %s",
 	"directory.unfit":            "%d left out, as no chat address can be made of names like '%s'",
+	"directory.unread":           "The Call Bridge is reading these settings; what it knows of the LDAP server is here in a few seconds.",
 	"directory.test":             "Test",
 	"directory.sync":             "Sync now",
 	"directory.about":            "By the saved settings: Test walks through DNS, TCP, TLS, log-in and a search; Sync now lists the users.",

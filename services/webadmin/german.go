@@ -290,6 +290,7 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"directory.unsynced":         "noch nicht aufgelistet",
 	"directory.synced":           "%d, aufgelistet am %s",
 	"directory.unfit":            "%d fehlen, da sich aus Namen wie '%s' keine Chat-Adresse bilden lässt",
+	"directory.unread":           "Die Call Bridge liest diese Einstellungen gerade; was sie vom LDAP-Server weiß, steht in einigen Sekunden hier.",
 	"directory.test":             "Testen",
 	"directory.sync":             "Jetzt abgleichen",
 	"directory.about":            "Mit den gespeicherten Einstellungen: Testen geht DNS, TCP, TLS, Anmeldung und eine Suche durch; Jetzt abgleichen listet die Benutzer auf.",

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parley/services/callbridge/callbridgeapi"
+	"parley/services/config"
 	"parley/services/diagnosis"
 	"parley/services/eventlog/eventlogapi"
 	"parley/services/problem"
@@ -30,6 +31,9 @@ func germanSite(t *testing.T) *browser {
 		{Key: "xmpp.trust", Since: start, Message: "Certificate of tptac9.com in abhiall.cer, used for the XMPP cluster's trust, expires on 2026-Dec-24 12:00:00 UTC", Hint: "have it renewed, put it under the same name with SFTP, then type 'xmpp cluster trust abhiall.cer'"},
 	}
 	s.events.events = []eventlogapi.Event{{ID: 1, Time: start, Level: eventlogapi.Warning, Message: "State disk is more than 90% full", Hint: "96% of its 7.5 GiB are used; see 'ls', and remove files with 'rm'"}}
+	s.configure(func(d *config.Document) {
+		d.Directory = config.Directory{Address: "ldap.tptac9.com", BaseDN: "dc=tptac9,dc=com", User: "$uid$"}
+	})
 	s.bridge.directory = callbridgeapi.Directory{Configured: true, Server: "ldap.tptac9.com:389", TLS: "starttls", Trouble: trouble, TroubleAt: start}
 	s.bridge.steps = []callbridgeapi.Step{
 		{What: "DNS SRV", OK: true, Detail: "_xmpp-component._tcp.tptac9.com: cb1.tptac9.com:5223, cb2.tptac9.com:5223, from 10.106.81.1", Took: time.Millisecond},
