@@ -34,6 +34,7 @@ func germanSite(t *testing.T) *browser {
 	s.configure(func(d *config.Document) {
 		d.Directory = config.Directory{Address: "ldap.tptac9.com", BaseDN: "dc=tptac9,dc=com", User: "$uid$"}
 	})
+	s.events.events = append(s.events.events, eventlogapi.Event{ID: 2, Time: start, Level: eventlogapi.Warning, Message: "LDAP server ldap.tptac9.com:389 has users whom chat cannot have", Hint: "give them other names there, or name another attribute with 'callbridge directory user'"})
 	s.bridge.directory = callbridgeapi.Directory{Configured: true, Server: "ldap.tptac9.com:389", TLS: "starttls", Trouble: trouble, TroubleAt: start}
 	s.bridge.steps = []callbridgeapi.Step{
 		{What: "DNS SRV", OK: true, Detail: "_xmpp-component._tcp.tptac9.com: cb1.tptac9.com:5223, cb2.tptac9.com:5223, from 10.106.81.1", Took: time.Millisecond},
@@ -81,7 +82,7 @@ func TestGermanPages(t *testing.T) {
 			"Letzte Fehler", "20:00:00.000 Warnung State disk is more than 90% full 96% von 7.5 GiB sind belegt; siehe 'ls' und Dateien mit 'rm' entfernen", "Die Zeilen des Ereignisprotokolls sind im Englisch des Originals",
 		}},
 		{"events", b.get("/logs/events"), http.StatusOK, []string{
-			"Info Warnung Fehler", "Die Zeilen des Ereignisprotokolls sind im Englisch des Originals", "20:00:00.000 Warnung State disk is more than 90% full 96% von 7.5 GiB sind belegt; siehe 'ls' und Dateien mit 'rm' entfernen",
+			"Info Warnung Fehler", "Die Zeilen des Ereignisprotokolls sind im Englisch des Originals", "Warnung LDAP server ldap.tptac9.com:389 has users whom chat cannot have ihnen dort andere Namen geben", "20:00:00.000 Warnung State disk is more than 90% full 96% von 7.5 GiB sind belegt; siehe 'ls' und Dateien mit 'rm' entfernen",
 		}},
 		{"cluster", b.get("/status/cluster"), http.StatusOK, []string{
 			"Problem die meisten Knoten des Clusters sind nicht erreichbar, daher lässt sich nichts ändern; siehe 'xmpp cluster status'", "nicht erreichbar seit 2 Tagen, 2 Stunden",

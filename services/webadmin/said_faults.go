@@ -20,6 +20,7 @@ var saidFaults = map[string]string{
 	"the other one is on {w}": "die andere ist auf {w}",
 	"each has a name and a secret of its own: on one of the two type 'callbridge xmpp name <name>', then 'callbridge xmpp secret'":                          "jede braucht einen eigenen Namen und ein eigenes Geheimnis: auf einer der beiden 'callbridge xmpp name <name>', dann 'callbridge xmpp secret' eingeben",
 	"the other one is on {w}; each has a name and a secret of its own: on one of the two type 'callbridge xmpp name <name>', then 'callbridge xmpp secret'": "die andere ist auf {w}; jede braucht einen eigenen Namen und ein eigenes Geheimnis: auf einer der beiden 'callbridge xmpp name <name>', dann 'callbridge xmpp secret' eingeben",
+	"give them other names there, or name another attribute with 'callbridge directory user'":                                                               "ihnen dort andere Namen geben oder mit 'callbridge directory user' ein anderes Attribut angeben",
 	"Database service does not answer": "Der Dienst für die Datenbank antwortet nicht",
 
 	"Service {service} ends again and again":                                      "Der Dienst {service} endet immer wieder",
