@@ -46,6 +46,7 @@ func (s *Server) Cluster(context.Context) (xmppapi.Cluster, error) {
 	if !out.Member {
 		return out, nil
 	}
+	out.Outside = outside(st) && out.Activity == ""
 	var states map[string]peer.State
 	if c.peers != nil {
 		states = c.peers.Peers()
@@ -213,7 +214,8 @@ func (s *Server) leave(ctx context.Context) error {
 	c := s.core
 	s.mu.RUnlock()
 	st := c.State()
-	if len(st.Members) < 2 {
+	if len(st.Members) < 2 || outside(st) {
+		// There is nobody to tell, or they have taken it out themselves.
 		return nil
 	}
 	if st.LeaderID == st.ID {

@@ -144,6 +144,9 @@ type User struct {
 type Cluster struct {
 	// Member says that this node is in a cluster.
 	Member bool `json:"member"`
+	// Outside says that the members, as far as this node knows, have taken it
+	// out, and that it has yet to hear whether that is final: Nodes lacks it.
+	Outside bool `json:"outside,omitempty"`
 	// Leader says that one is known, so changes can be made.
 	Leader bool `json:"leader"`
 	// State is LEADER, FOLLOWER or CANDIDATE, and StateChange its last change.
