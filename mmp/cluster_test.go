@@ -216,6 +216,8 @@ func TestClusterStatus(t *testing.T) {
 		{"one of three is gone", up(0, node("2", lead), node("3", away), me), []string{"unreachable for 3 minutes, 0 seconds\n", "WARNING: the cluster stands no more failure", "'xmpp cluster remove 10.0.0.3'"}},
 		{"no majority", xmppapi.Cluster{Member: true, State: "CANDIDATE", Nodes: []xmppapi.Node{node("2", away), node("3", away), me}, Margin: -1}, []string{
 			"State: CANDIDATE\n", "(me)  100        0    1.0      candidate\n", "WARNING: the cluster is down: of its 3 voting nodes this node can reach 1 with itself, and 2 are needed. The above is what this node alone knows.", "Start 10.0.0.2 and 10.0.0.3 again"}},
+		{"taken out and untold", xmppapi.Cluster{Member: true, Outside: true, State: "FOLLOWER", Nodes: []xmppapi.Node{node("2", away)}, Margin: -1}, []string{
+			"WARNING: this node was taken out of its cluster: the members above lack it.", "\nStart 10.0.0.2, or, where they are gone for good, type 'xmpp cluster remove' here, then 'xmpp cluster join <node>'.\n"}},
 		{"an election", xmppapi.Cluster{Member: true, State: "CANDIDATE", Nodes: []xmppapi.Node{node("2", nil), node("3", nil), me}, Margin: 1}, []string{"WARNING: there is no leader at the moment"}},
 		{"joining", xmppapi.Cluster{Activity: "fetching what the cluster has from 10.0.0.1:5222"}, []string{"This node is joining a cluster: fetching what"}},
 	}

@@ -139,6 +139,9 @@ func outlook(cl xmppapi.Cluster) []string {
 	majority := voters/2 + 1
 	var lines []string
 	switch {
+	case cl.Outside:
+		return append(lines, "WARNING: this node was taken out of its cluster: the members above lack it. It stands alone as soon as it hears from one of them that this is final.",
+			"Start "+strings.Join(gone, " or ")+", or, where they are gone for good, type 'xmpp cluster remove' here, then 'xmpp cluster join <node>'.")
 	case cl.Margin < 0:
 		lines = append(lines, fmt.Sprintf("WARNING: the cluster is down: of its %s this node can reach %d with itself, and %d are needed. The above is what this node alone knows.",
 			count(voters, "voting node"), there, majority))

@@ -31,6 +31,10 @@ func (f *facts) together(d doors) []Finding {
 	case f.outside():
 		return []Finding{fail(what, "cluster mode is on, and this node is no member of a cluster").by(joinFirst)}
 	}
+	if cl.Outside {
+		return []Finding{fail(what, "this node was taken out, and has yet to hear from a member that this is final").
+			first("start one of them, or, where they are gone for good,").by("xmpp cluster remove", joinFirst)}
+	}
 	all := []Finding{f.membership()}
 	if len(f.members()) == len(cl.Nodes) {
 		all = append(all, f.quorum())

@@ -222,7 +222,7 @@ func (s service) faults(members []string, names map[string]string) []Finding {
 	var all []Finding
 	reached := map[string]bool{}
 	for _, t := range s.Targets {
-		all = append(all, s.judgeTarget(t, members, mend, t.mend(names))...)
+		all = append(all, s.judgeTarget(t, members, mend, t.mend(members, names))...)
 		for _, a := range t.Addresses {
 			reached[a.String()] = true
 		}
@@ -247,11 +247,12 @@ func (s service) hosts() []string {
 	return slices.Compact(all)
 }
 
-// mend are the commands that give the target's name the right address.
-func (t target) mend(names map[string]string) []string {
+// mend are the commands that give the target's name the right address, which is
+// a member's where members are known.
+func (t target) mend(members []string, names map[string]string) []string {
 	address := "<address>"
 	for _, a := range slices.Sorted(maps.Keys(names)) {
-		if strings.EqualFold(names[a], t.Host) {
+		if strings.EqualFold(names[a], t.Host) && (len(members) == 0 || slices.Contains(members, a)) {
 			address = a
 			break
 		}

@@ -57,6 +57,7 @@ var germanNode = map[string]string{
 	"enabled and running, client sessions: {n}":                  "eingeschaltet und in Betrieb, Client-Sitzungen: {n}",
 	"not running: {why}":                                         "nicht in Betrieb: {why!}",
 	"not running: this node is in no cluster":                    "nicht in Betrieb: dieser Knoten ist in keinem Cluster",
+	"not running: this node was taken out of its cluster":        "nicht in Betrieb: dieser Knoten wurde aus seinem Cluster entfernt",
 	"not running: most of the cluster's nodes cannot be reached": "nicht in Betrieb: die meisten Knoten des Clusters sind nicht erreichbar",
 
 	"its link is down": "keine Verbindung zum Netz",
@@ -108,11 +109,13 @@ var germanCertificate = map[string]string{
 
 // germanCluster is what is found of members and their ports.
 var germanCluster = map[string]string{
-	"this node is busy with it: {what}":                                       "dieser Knoten ist damit beschäftigt: {what!}",
-	"cluster mode is off; this node is on its own":                            "der Clusterbetrieb ist aus; dieser Knoten ist für sich",
-	"cluster mode is on, and this node is no member of a cluster":             "der Clusterbetrieb ist an, und dieser Knoten ist in keinem Cluster",
-	"{w} stands twice, so the majority is counted wrong":                      "{w} steht zweimal da, daher wird die Mehrheit falsch gezählt",
-	"no leader is known":                                                      "kein Leader ist bekannt",
+	"this node is busy with it: {what}":                                             "dieser Knoten ist damit beschäftigt: {what!}",
+	"cluster mode is off; this node is on its own":                                  "der Clusterbetrieb ist aus; dieser Knoten ist für sich",
+	"cluster mode is on, and this node is no member of a cluster":                   "der Clusterbetrieb ist an, und dieser Knoten ist in keinem Cluster",
+	"this node was taken out, and has yet to hear from a member that this is final": "dieser Knoten wurde entfernt und hat noch von keinem Mitglied gehört, dass es dabei bleibt",
+	"start one of them, or, where they are gone for good,":                          "eines davon starten oder, wenn sie nicht wiederkommen,",
+	"{w} stands twice, so the majority is counted wrong":                            "{w} steht zweimal da, daher wird die Mehrheit falsch gezählt",
+	"no leader is known": "kein Leader ist bekannt",
 	"{n} of {n-all} voting nodes would be needed and fewer can be reached":    "{n} von {n-all} stimmberechtigten Knoten wären nötig, und weniger sind erreichbar",
 	"of 1 voting node none may fail; three nodes stand the failure of one":    "der eine stimmberechtigte Knoten darf nicht ausfallen; drei Knoten überstehen den Ausfall von einem",
 	"of {n} voting nodes none may fail; three nodes stand the failure of one": "von {n} stimmberechtigten Knoten darf keiner ausfallen; drei Knoten überstehen den Ausfall von einem",

@@ -34,6 +34,8 @@ func (f *facts) xmpp() Finding {
 		return fail(what, "it is disabled").by("xmpp enable")
 	case f.outside():
 		return fail(what, "not running: this node is in no cluster").by(joinFirst)
+	case f.status.Trouble != "" && f.cluster.Outside:
+		return fail(what, "not running: this node was taken out of its cluster").by("xmpp cluster status")
 	case f.status.Trouble != "" && f.cluster.Member && f.cluster.Margin < 0:
 		return fail(what, "not running: most of the cluster's nodes cannot be reached").first(f.startAgain()).by("xmpp cluster status")
 	case f.status.Trouble != "":

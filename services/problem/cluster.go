@@ -53,6 +53,9 @@ const (
 	// ClusterNeeded: without {node} too few of the others, of which {lost} are
 	// not reached, would be left; {first} is one of them.
 	ClusterNeeded Code = "cluster-needed"
+	// ClusterOutside: the members have taken this node out, and it has yet to
+	// hear whether that is final.
+	ClusterOutside Code = "cluster-outside"
 	// ClusterNode: {node} is no member; {members} are.
 	ClusterNode Code = "cluster-node"
 	// ClusterLast: the one member cannot leave.
@@ -94,6 +97,7 @@ var cluster = map[Code]string{
 	ClusterNoMajority:   "most of the cluster's nodes cannot be reached, so nothing can be changed; see 'xmpp cluster status'",
 	ClusterElecting:     "the cluster has no leader at the moment, though {up} of its {nodes} nodes can be reached, which is enough; they elect one, try again in a few seconds, and see 'xmpp cluster status' on one of them if it stays so",
 	ClusterNeeded:       "without {node} too few nodes of the cluster would be left, as {lost} cannot be reached; start that again, or, where it is gone for good, type 'xmpp cluster remove {first}' before",
+	ClusterOutside:      "this node was taken out of its cluster, and has yet to hear from a member that this is final; start one of them, or, where they are gone for good, type 'xmpp cluster remove' here, then 'xmpp cluster join <node>'",
 	ClusterNode:         "{node} is no member; the members are {members}",
 	ClusterLast:         "this is the last member, and the data with it; 'xmpp reset' forgets both",
 	ClusterLate:         "gave up while {doing}; nothing has changed, try again and see 'xmpp cluster status'",

@@ -45,6 +45,7 @@ var germanCluster = map[Code]string{
 	ClusterNoMajority:   "die meisten Knoten des Clusters sind nicht erreichbar, daher lässt sich nichts ändern; siehe 'xmpp cluster status'",
 	ClusterElecting:     "der Cluster hat im Augenblick keinen Leader, obwohl {up} seiner {nodes} Knoten erreichbar sind, was genügt; sie wählen einen, in einigen Sekunden noch einmal versuchen und, wenn es so bleibt, auf einem von ihnen 'xmpp cluster status' ansehen",
 	ClusterNeeded:       "ohne {node} blieben zu wenige Knoten des Clusters übrig, da {lost} nicht erreichbar ist; diesen wieder starten oder, wenn er nicht wiederkommt, vorher 'xmpp cluster remove {first}' eingeben",
+	ClusterOutside:      "dieser Knoten wurde aus seinem Cluster entfernt und hat noch von keinem Mitglied gehört, dass es dabei bleibt; eines davon starten oder, wenn sie nicht wiederkommen, hier 'xmpp cluster remove' und dann 'xmpp cluster join <node>' eingeben",
 	ClusterNode:         "{node} ist kein Mitglied; Mitglieder sind {members}",
 	ClusterLast:         "dies ist das letzte Mitglied, und mit ihm gingen die Daten; 'xmpp reset' vergisst beides",
 	ClusterLate:         "aufgegeben bei: {doing!}; nichts hat sich geändert, noch einmal versuchen und 'xmpp cluster status' ansehen",

@@ -14,8 +14,8 @@ type clusterView struct {
 	Cluster xmppapi.Cluster
 	Nodes   []clusterNode
 	Bridges []xmppapi.CallBridge
-	// Stands is how the cluster stands: "down", "leaderless", "brittle" or
-	// "good".
+	// Stands is how the cluster stands: "outside", "down", "leaderless",
+	// "brittle" or "good".
 	Stands string
 	// Timeline are the last changes of the leader, TimelineFailure why they are
 	// not known.
@@ -69,6 +69,8 @@ func (s *Server) clusterPage(w http.ResponseWriter, r *http.Request, v *visitor)
 
 func stands(c xmppapi.Cluster) string {
 	switch {
+	case c.Outside:
+		return "outside"
 	case c.Margin < 0:
 		return "down"
 	case !c.Leader:

@@ -110,6 +110,7 @@ var english = words{language.English, "English", map[string]string{
 	"cluster.stands.better":     "The cluster stands the failure of %d more nodes.",
 	"cluster.stands.brittle":    "The cluster stands no more failure; the next one stops it. See 'xmpp cluster status' on the console.",
 	"cluster.stands.leaderless": "There is no leader at the moment; the nodes elect one, which takes a second or so.",
+	"cluster.stands.outside":    "This node was taken out of its cluster, and has yet to hear from a member that this is final. See 'xmpp cluster status' on the console.",
 	"cluster.stands.down":       "The cluster is down: this node cannot reach most of the others. See 'xmpp cluster status' on the console.",
 	"cluster.picture":           "The nodes of the cluster and this node's links to them",
 	"cluster.nodes":             "Nodes",

@@ -111,6 +111,7 @@ var german = words{language.German, "Deutsch", map[string]string{
 	"cluster.stands.better":     "Der Cluster übersteht noch den Ausfall von %d weiteren Knoten.",
 	"cluster.stands.brittle":    "Der Cluster übersteht keinen weiteren Ausfall; der nächste hält ihn an. Siehe 'xmpp cluster status' auf der Konsole.",
 	"cluster.stands.leaderless": "Zurzeit führt kein Knoten; die Knoten wählen einen, was etwa eine Sekunde dauert.",
+	"cluster.stands.outside":    "Dieser Knoten wurde aus seinem Cluster entfernt und hat noch von keinem Mitglied gehört, dass es dabei bleibt. Siehe 'xmpp cluster status' auf der Konsole.",
 	"cluster.stands.down":       "Der Cluster steht still: Dieser Knoten erreicht die meisten anderen nicht. Siehe 'xmpp cluster status' auf der Konsole.",
 	"cluster.picture":           "Die Knoten des Clusters und die Verbindungen dieses Knotens zu ihnen",
 	"cluster.nodes":             "Knoten",

@@ -270,6 +270,7 @@ func TestCluster(t *testing.T) {
 		cluster xmppapi.Cluster
 		want    string
 	}{
+		{"outside", xmppapi.Cluster{Member: true, Outside: true, Margin: -1}, "This node was taken out of its cluster"},
 		{"down", xmppapi.Cluster{Member: true, Margin: -1}, "The cluster is down"},
 		{"no leader", xmppapi.Cluster{Member: true, Margin: 1}, "There is no leader at the moment"},
 		{"good", xmppapi.Cluster{Member: true, Leader: true, Margin: 2}, "The cluster stands the failure of 2 more nodes."},

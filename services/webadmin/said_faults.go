@@ -45,6 +45,8 @@ var saidFaults = map[string]string{
 	"have it renewed, put it under the same name with SFTP, then type '{command}'": "es erneuern lassen, es mit SFTP unter demselben Namen ablegen, dann '{command}' eingeben",
 	"the file holds a newer one, which is not in use yet; type 'xmpp restart'":     "die Datei enthält ein neueres, das noch nicht in Gebrauch ist; 'xmpp restart' eingeben",
 
+	"This node was taken out of the XMPP cluster": "Dieser Knoten wurde aus dem XMPP-Cluster entfernt",
+	"it has yet to hear from a member that this is final; start one of them, or, where they are gone for good, type 'xmpp cluster remove' here, then 'xmpp cluster join <node>'": "er hat noch von keinem Mitglied gehört, dass es dabei bleibt; eines davon starten oder, wenn sie nicht wiederkommen, hier 'xmpp cluster remove' und dann 'xmpp cluster join <node>' eingeben",
 	"XMPP cluster has no leader":   "Der XMPP-Cluster hat keinen Leader",
 	"XMPP cluster has no majority": "Der XMPP-Cluster hat keine Mehrheit",
 	"enough nodes can be reached, yet they elect none; see 'xmpp cluster status' on each, and 'syslog tail'":                                                                                                                     "genug Knoten sind erreichbar, doch sie wählen keinen; siehe 'xmpp cluster status' auf jedem und 'syslog tail'",

@@ -37,7 +37,7 @@ func (s *Server) Status(context.Context) (xmppapi.Status, error) {
 	}
 	st.Running, st.Expires = s.doors.conf.Enabled, s.doors.expires()
 	if s.core.peers != nil && st.Running && st.Trouble == "" {
-		st.Trouble = s.untended(st.Clustered)
+		st.Trouble = s.untended(state, st.Clustered)
 		st.Running = st.Trouble == ""
 	}
 	clients, components := s.doors.relay.Sessions()
@@ -49,11 +49,14 @@ func (s *Server) Status(context.Context) (xmppapi.Status, error) {
 }
 
 // untended says why a node in cluster mode does not serve clients.
-func (s *Server) untended(member bool) string {
+func (s *Server) untended(st store.State, member bool) string {
 	if !member {
 		return problem.Text(problem.New(problem.ClusterNotMember))
 	}
 	if served, since := s.doors.relay.Served(); !served && time.Since(since) > time.Second {
+		if outside(st) {
+			return problem.Text(problem.New(problem.ClusterOutside))
+		}
 		return problem.Text(problem.New(problem.ClusterNoMajority))
 	}
 	return ""

@@ -23,6 +23,7 @@ const (
 const (
 	keyMajority = "xmpp.cluster.majority"
 	keyLeader   = "xmpp.cluster.leader"
+	keyOutside  = "xmpp.cluster.outside"
 	keyNode     = "xmpp.cluster.node."
 	keyClock    = "xmpp.cluster.clock."
 	keyDoors    = "xmpp.doors"
@@ -32,6 +33,10 @@ const (
 func (w *Watcher) cluster(cl xmppapi.Cluster, standing map[string]eventlogapi.Fault) []finding {
 	if !cl.Member {
 		return nil
+	}
+	if cl.Outside {
+		return []finding{raise(keyOutside, eventlogapi.Error, "This node was taken out of the XMPP cluster",
+			"it has yet to hear from a member that this is final; start one of them, or, where they are gone for good, type 'xmpp cluster remove' here, then 'xmpp cluster join <node>'")}
 	}
 	found := majority(cl)
 	for _, n := range cl.Nodes {
@@ -114,9 +119,13 @@ func clock(n xmppapi.Node, standing map[string]eventlogapi.Fault) []finding {
 // doors is that XMPP should serve and does not, unless what was found of the
 // cluster says why.
 func doors(x config.XMPP, s xmppapi.Status, found []finding) []finding {
-	known := slices.ContainsFunc(found, func(f finding) bool { return f.Key == keyMajority || f.Key == keyLeader })
-	noMajority := s.Trouble == problem.Text(problem.New(problem.ClusterNoMajority))
-	if !x.Enabled || s.Trouble == "" || known && noMajority {
+	known := slices.ContainsFunc(found, func(f finding) bool {
+		return f.Key == keyMajority || f.Key == keyLeader || f.Key == keyOutside
+	})
+	byCluster := slices.ContainsFunc([]problem.Code{problem.ClusterNoMajority, problem.ClusterOutside}, func(c problem.Code) bool {
+		return s.Trouble == problem.Text(problem.New(c))
+	})
+	if !x.Enabled || s.Trouble == "" || known && byCluster {
 		return nil
 	}
 	wrong, fix := parts(s.Trouble)

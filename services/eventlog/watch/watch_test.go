@@ -256,6 +256,14 @@ func TestConditions(t *testing.T) {
 			"xmpp.cluster.node." + addr2 + "  Warning  XMPP node " + addr2 + " cannot be reached  > start it again, or mend the network to it; where it is gone for good, type 'xmpp cluster remove 10.106.81.31'",
 			"xmpp.cluster.node." + addr3 + "  Warning  XMPP node " + addr3 + " cannot be reached  > start it again, or mend the network to it; where it is gone for good, type 'xmpp cluster remove 10.106.81.32'",
 		}},
+		{"taken out and untold", func(_ *testing.T, n *node) {
+			n.unreachable(-1, addr2, addr3)
+			n.cluster.Nodes, n.cluster.Outside, n.cluster.Leader = n.cluster.Nodes[:2], true, false
+			n.status.Running, n.status.Trouble = false, problem.Text(problem.New(problem.ClusterOutside))
+		}, []string{
+			"xmpp.cluster.outside  Error  This node was taken out of the XMPP cluster  > it has yet to hear from a member that this is final; " +
+				"start one of them, or, where they are gone for good, type 'xmpp cluster remove' here, then 'xmpp cluster join <node>'",
+		}},
 		{"no leader", func(_ *testing.T, n *node) {
 			n.cluster.Leader, n.cluster.Nodes[0].Leader = false, false
 			n.status.Trouble = problem.Text(problem.New(problem.ClusterNoMajority))
