@@ -130,7 +130,7 @@ func databaseInitialize(c *call) error {
 	if err != nil {
 		return err
 	}
-	again := s.Mode == databaseapi.Member && s.Trouble != ""
+	again := s.Mode == databaseapi.Member && s.Trouble != "" && !s.Majority()
 	if again {
 		err := c.confirm("This makes this node the only one of its database cluster, with what it has. The others (" + otherDatabases(s) +
 			") must be removed there and join again; what only they have is lost.")
@@ -328,8 +328,8 @@ func nextForDatabase(f config.Database, s databaseapi.Status) string {
 		return "If this is the first node, next type 'database cluster initialize'; otherwise 'database cluster join <primary>'."
 	case s.Trouble != "" && len(s.Nodes) == 0:
 		return "WARNING: " + s.Trouble
-	case s.Trouble != "" && len(gone) == 0:
-		return "WARNING: the database takes no changes at the moment: its nodes are about to agree on a primary. Type 'database cluster status' again in a few seconds."
+	case s.Trouble != "" && s.Majority():
+		return "WARNING: the database takes no changes at the moment: enough of its nodes can be reached, and they are about to agree on a primary. Type 'database cluster status' again in a few seconds."
 	case s.Trouble != "":
 		return "WARNING: the database takes no changes: too few of its nodes reach each other. Start " + strings.Join(gone, " and ") +
 			" again, or mend the network. If they are lost for good, type 'database cluster initialize' " + where + ". Chat goes on."

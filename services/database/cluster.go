@@ -43,7 +43,7 @@ func (s *Server) initialize(ctx context.Context, again bool) error {
 		if err != nil {
 			return err
 		}
-		lost = s.Trouble != ""
+		lost = s.Trouble != "" && !s.Majority()
 	}
 	if p.Mode != databaseapi.Alone && !lost {
 		return problem.New(problem.DatabaseClustered, "command", command)

@@ -14,7 +14,7 @@ var saidFaults = map[string]string{
 	"Database node {w} cannot be reached":           "Der Knoten {w} der Datenbank ist nicht erreichbar",
 	"start it again, or mend the network to it; where it is gone for good, type 'database cluster remove {w}'": "ihn wieder starten oder das Netz zu ihm in Ordnung bringen; wenn er endgültig verloren ist, 'database cluster remove {w}' eingeben",
 	"Database takes no changes": "Die Datenbank nimmt keine Änderungen an",
-	"its nodes can be reached, yet none is the primary; see 'database cluster status' on each, and 'syslog tail'. Chat goes on":                                    "ihre Knoten sind erreichbar, doch keiner ist der Primary; 'database cluster status' auf jedem ansehen und 'syslog tail'. Der Chat läuft weiter",
+	"enough of its nodes can be reached, yet none is the primary; see 'database cluster status' on each, and 'syslog tail'. Chat goes on":                          "genug ihrer Knoten sind erreichbar, doch keiner ist der Primary; 'database cluster status' auf jedem ansehen und 'syslog tail'. Der Chat läuft weiter",
 	"this node reaches too few others; start {nodes} again, or mend the network. If they are lost for good, type 'database cluster initialize' here. Chat goes on": "dieser Knoten erreicht zu wenige andere; {nodes} wieder starten oder das Netz in Ordnung bringen. Sind sie endgültig verloren, hier 'database cluster initialize' eingeben. Der Chat läuft weiter",
 	"Another Call Bridge connects as '{name}', and each ends the other's connection":                                                                               "Eine andere Call Bridge meldet sich als '{name}' an, und jede beendet die Verbindung der anderen",
 	"the other one is on {w}": "die andere ist auf {w}",

@@ -82,6 +82,22 @@ type Status struct {
 	Activity string `json:"activity,omitempty"`
 }
 
+// Majority says whether enough nodes are connected to agree on a primary. While
+// they are, the cluster is not lost, and must not be founded again.
+func (s Status) Majority() bool {
+	voters, up := 0, 0
+	for _, n := range s.Nodes {
+		if n.Learner {
+			continue
+		}
+		voters++
+		if n.Connected {
+			up++
+		}
+	}
+	return up > voters/2
+}
+
 // Node has a copy of the data.
 type Node struct {
 	// Address is without the port, which is the same everywhere.

@@ -56,8 +56,8 @@ func noChanges(s databaseapi.Status, gone []string) string {
 	case s.Mode == databaseapi.Connected:
 		wrong, fix := parts(s.Trouble)
 		return wrong + "; " + fix
-	case len(gone) == 0:
-		return "its nodes can be reached, yet none is the primary; see 'database cluster status' on each, and 'syslog tail'. Chat goes on"
+	case s.Majority():
+		return "enough of its nodes can be reached, yet none is the primary; see 'database cluster status' on each, and 'syslog tail'. Chat goes on"
 	}
 	return "this node reaches too few others; start " + strings.Join(gone, " and ") +
 		" again, or mend the network. If they are lost for good, type 'database cluster initialize' here. Chat goes on"

@@ -31,7 +31,12 @@ func TestDatabase(t *testing.T) {
 		},
 		{
 			name: "no primary", status: databaseapi.Status{Mode: databaseapi.Member, Trouble: noPrimary, Nodes: []databaseapi.Node{node("10.0.0.1", true), node("10.0.0.2", true)}},
-			late: []string{"database.changes  Error  Database takes no changes  > its nodes can be reached, yet none is the primary; see 'database cluster status' on each, and 'syslog tail'. Chat goes on"},
+			late: []string{"database.changes  Error  Database takes no changes  > enough of its nodes can be reached, yet none is the primary; see 'database cluster status' on each, and 'syslog tail'. Chat goes on"},
+		},
+		{
+			name: "no primary while one of three is down", status: databaseapi.Status{Mode: databaseapi.Member, Trouble: noPrimary, Nodes: []databaseapi.Node{node("10.0.0.1", true), node("10.0.0.2", true), node("10.0.0.3", false)}},
+			soon: []string{down},
+			late: []string{down, "database.changes  Error  Database takes no changes  > enough of its nodes can be reached, yet none is the primary; see 'database cluster status' on each, and 'syslog tail'. Chat goes on"},
 		},
 		{
 			name: "no majority", status: databaseapi.Status{Mode: databaseapi.Member, Trouble: noPrimary, Nodes: []databaseapi.Node{node("10.0.0.1", true), node("10.0.0.3", false)}},
