@@ -394,6 +394,11 @@ func TestRefusals(t *testing.T) {
 		{"remove of nobody", func() error { return member.Remove(ctx, "127.0.0.99") }, problem.DatabaseNode, member.address},
 		{"join with nobody", func() error { return alone.Join(ctx, stranger.address) }, problem.DatabaseRoute, "refused"},
 		{"join with itself", func() error { return alone.Join(ctx, alone.address) }, problem.DatabaseSelf, ""},
+		{"join with itself by another name", func() error {
+			c, _ := alone.current()
+			_, err := c.checkJoin(joinRequest{Node: "cb1", Hello: c.hello()})
+			return err
+		}, problem.DatabaseSelf, "cb1"},
 		{"join of no name", func() error { return alone.Join(ctx, "nowhere.invalid") }, problem.DatabaseName, ""},
 		{"connect of no name", func() error { return alone.Connect(ctx, "nowhere.invalid") }, problem.DatabaseName, ""},
 		{"join by another authority", func() error { return stranger.Join(ctx, member.address) }, problem.DatabaseTLS, "not in the trust bundle"},

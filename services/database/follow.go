@@ -125,6 +125,8 @@ func (c *core) checkJoin(req joinRequest) (leader string, err error) {
 		}
 	}
 	switch {
+	case req.Hello.ID == own.ID:
+		return "", problem.New(problem.DatabaseSelf, "node", req.Node)
 	case own.Cluster == "":
 		return "", problem.New(problem.DatabaseNone, "node", req.Node)
 	case req.Hello.Protocol != own.Protocol:
