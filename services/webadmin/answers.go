@@ -49,7 +49,7 @@ type xmppAnswer struct {
 	Accounts        int          `xml:"accounts" json:"accounts"`
 	MessagesWaiting int          `xml:"messagesWaiting" json:"messagesWaiting"`
 	Clustered       bool         `xml:"clustered" json:"clustered"`
-	State           string       `xml:"state" json:"state"`
+	State           string       `xml:"state,omitempty" json:"state,omitempty"`
 	LeaderKnown     bool         `xml:"leaderKnown" json:"leaderKnown"`
 	Margin          int          `xml:"margin" json:"margin"`
 	Nodes           []nodeAnswer `xml:"nodes>node" json:"nodes"`
@@ -165,7 +165,10 @@ func (s *Server) apiXMPP(r *http.Request, _ files.Who) (any, error) {
 	}
 	a := &xmppAnswer{
 		Running: x.Running, Trouble: x.Trouble, ClientSessions: x.Sessions, CallBridges: x.Components, Accounts: x.Accounts,
-		MessagesWaiting: x.Pending, Clustered: c.Member, State: c.State, LeaderKnown: c.Leader, Margin: c.Margin, Nodes: []nodeAnswer{},
+		MessagesWaiting: x.Pending, Clustered: c.Member, LeaderKnown: c.Leader, Margin: c.Margin, Nodes: []nodeAnswer{},
+	}
+	if c.Member {
+		a.State = c.State
 	}
 	for _, n := range c.Nodes {
 		a.Nodes = append(a.Nodes, nodeAnswer{n.Address, n.Self, n.Leader, n.Learner, n.Self || n.Reachable, n.Lag, n.Clock.Seconds(), n.Sessions, append([]string{}, n.CallBridges...)})
