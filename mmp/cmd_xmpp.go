@@ -1,6 +1,7 @@
 package mmp
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -209,7 +210,11 @@ func setCerts(c *call) error {
 		if err := c.checkCerts(d); err != nil {
 			return err
 		}
-		return c.recheckTrust(d.XMPP)
+		err := c.recheckTrust(d.XMPP)
+		if p, ok := errors.AsType[*problem.Problem](err); ok && p.Code == problem.ClusterTrustSelf {
+			return &problem.Problem{Code: problem.ClusterTrustNew, Values: p.Values}
+		}
+		return err
 	})
 }
 

@@ -1,6 +1,7 @@
 package mmp
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -45,7 +46,7 @@ func clusterCommands() []command {
 		}, {
 			usage: "xmpp cluster remove [<node>]", args: []arg{memberArg}, summary: "leave the cluster, or take a node out of it",
 			help: "Without an argument, asks for a capital Y and takes this node out of its cluster; it keeps a copy of Call Bridges, accounts and messages. Do this before 'xmpp reset'.\n" +
-				"With the address or name of another member, takes that one out: it is gone for good, or was reset while it could not tell the others.\n" +
+				"With the address or name of another member, takes that one out: it is gone for good, or was reset while it could not tell the others. For one that can be reached it asks for a capital Y, too.\n" +
 				"Both are refused where too few of the nodes that would be left can be reached, as these would serve nobody: take out those that are lost first.",
 			example: "xmpp cluster remove 10.106.81.32", need: need, run: clusterRemove,
 		}, {
@@ -282,10 +283,20 @@ func clusterRemove(c *call) error {
 		return problem.New(problem.ClusterNotMember)
 	}
 	if node := c.text(0); node != "" && !c.isSelf(cl, node) {
-		return c.done(c.XMPP.ClusterRemove(c.ctx, address(node)))
+		err := c.XMPP.ClusterRemove(c.ctx, address(node), false)
+		if p, ok := errors.AsType[*problem.Problem](err); ok && p.Code == problem.ClusterLiving {
+			err = c.confirm("This takes " + p.Values["node"] + ", which can be reached, out of the cluster. It keeps a copy of Call Bridges, accounts and messages, and is on its own then; who is connected there loses the connection.")
+			if err == nil {
+				err = c.XMPP.ClusterRemove(c.ctx, address(node), true)
+			}
+		}
+		return c.done(err)
 	}
-	err = c.confirm("This takes this node out of its cluster. It keeps a copy of Call Bridges, accounts and messages, and is on its own then.")
-	if err != nil {
+	consequence := "This takes this node out of its cluster. It keeps a copy of Call Bridges, accounts and messages, and is on its own then."
+	if len(otherMembers(cl)) == 0 {
+		consequence = "This node is the only member of its cluster, which ends by this. It keeps Call Bridges, accounts and messages, and is on its own then."
+	}
+	if err := c.confirm(consequence); err != nil {
 		return err
 	}
 	return c.done(c.XMPP.ClusterLeave(c.ctx))

@@ -252,14 +252,13 @@ func (x *XMPP) mayJoin(node string, discard bool) (*XMPP, error) {
 	case other.margin() < 0:
 		return nil, problem.New(problem.ClusterNoMajority)
 	}
-	var differ []string
 	for _, b := range x.data.bridges {
-		if i := other.bridge(b.Name); i >= 0 && other.data.bridges[i].Secret != b.Secret {
-			differ = append(differ, b.Name)
+		switch i := other.bridge(b.Name); {
+		case i < 0:
+			return nil, problem.New(problem.ClusterBridge, "names", b.Name, "first", b.Name)
+		case other.data.bridges[i].Secret != b.Secret:
+			return nil, problem.New(problem.ClusterSecret, "names", b.Name, "first", b.Name)
 		}
-	}
-	if len(differ) > 0 {
-		return nil, problem.New(problem.ClusterSecret, "names", strings.Join(differ, ", "))
 	}
 	if n := len(x.data.users); n > 0 && !discard {
 		return nil, problem.New(problem.ClusterOwn, "accounts", strconv.Itoa(n))
@@ -275,11 +274,14 @@ func (x *XMPP) ClusterLeave(context.Context) error {
 }
 
 // ClusterRemove implements xmppapi.API.
-func (x *XMPP) ClusterRemove(_ context.Context, node string) error {
+func (x *XMPP) ClusterRemove(_ context.Context, node string, living bool) error {
 	x.site.mu.Lock()
 	defer x.site.mu.Unlock()
 	if other := x.site.find(node); other != nil {
 		node = other.address
+	}
+	if !living && slices.Contains(x.data.members, node) && x.reaches(node) {
+		return problem.New(problem.ClusterLiving, "node", strings.TrimSuffix(node, ":5222"))
 	}
 	return x.remove(node)
 }

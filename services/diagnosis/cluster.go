@@ -29,7 +29,7 @@ func (f *facts) together(d doors) []Finding {
 	case !x.Cluster.Enabled && !cl.Member:
 		return []Finding{ok(what, "cluster mode is off; this node is on its own")}
 	case f.outside():
-		return []Finding{fail(what, "cluster mode is on, and this node is no member of a cluster").by(joinFirst)}
+		return []Finding{fail(what, "cluster mode is on, and this node is no member of a cluster").first(orFound).by(joinFirst)}
 	}
 	if cl.Outside {
 		return []Finding{fail(what, "this node was taken out, and has yet to hear from a member that this is final").
@@ -52,7 +52,11 @@ func (f *facts) outside() bool {
 	return f.clusterErr == nil && f.cluster.Activity == "" && f.doc.XMPP.Cluster.Enabled && !f.cluster.Member
 }
 
-const joinFirst = "xmpp cluster join <first node>"
+const (
+	joinFirst = "xmpp cluster join <first node>"
+	// orFound is for a first node.
+	orFound = "where this is to be the first node, type 'xmpp disable' and 'xmpp cluster initialize', otherwise,"
+)
 
 // membership looks for addresses that stand twice, and for a leader; without a
 // majority there can be none.

@@ -109,12 +109,13 @@ var germanCertificate = map[string]string{
 
 // germanCluster is what is found of members and their ports.
 var germanCluster = map[string]string{
-	"this node is busy with it: {what}":                                             "dieser Knoten ist damit beschäftigt: {what!}",
-	"cluster mode is off; this node is on its own":                                  "der Clusterbetrieb ist aus; dieser Knoten ist für sich",
-	"cluster mode is on, and this node is no member of a cluster":                   "der Clusterbetrieb ist an, und dieser Knoten ist in keinem Cluster",
-	"this node was taken out, and has yet to hear from a member that this is final": "dieser Knoten wurde entfernt und hat noch von keinem Mitglied gehört, dass es dabei bleibt",
-	"start one of them, or, where they are gone for good,":                          "eines davon starten oder, wenn sie nicht wiederkommen,",
-	"{w} stands twice, so the majority is counted wrong":                            "{w} steht zweimal da, daher wird die Mehrheit falsch gezählt",
+	"this node is busy with it: {what}":                                                                 "dieser Knoten ist damit beschäftigt: {what!}",
+	"cluster mode is off; this node is on its own":                                                      "der Clusterbetrieb ist aus; dieser Knoten ist für sich",
+	"cluster mode is on, and this node is no member of a cluster":                                       "der Clusterbetrieb ist an, und dieser Knoten ist in keinem Cluster",
+	"this node was taken out, and has yet to hear from a member that this is final":                     "dieser Knoten wurde entfernt und hat noch von keinem Mitglied gehört, dass es dabei bleibt",
+	"start one of them, or, where they are gone for good,":                                              "eines davon starten oder, wenn sie nicht wiederkommen,",
+	"where this is to be the first node, type 'xmpp disable' and 'xmpp cluster initialize', otherwise,": "wenn dies der erste Knoten sein soll, 'xmpp disable' und 'xmpp cluster initialize' eingeben, sonst",
+	"{w} stands twice, so the majority is counted wrong":                                                "{w} steht zweimal da, daher wird die Mehrheit falsch gezählt",
 	"no leader is known": "kein Leader ist bekannt",
 	"{n} of {n-all} voting nodes would be needed and fewer can be reached":    "{n} von {n-all} stimmberechtigten Knoten wären nötig, und weniger sind erreichbar",
 	"of 1 voting node none may fail; three nodes stand the failure of one":    "der eine stimmberechtigte Knoten darf nicht ausfallen; drei Knoten überstehen den Ausfall von einem",

@@ -33,7 +33,7 @@ func (f *facts) xmpp() Finding {
 	case !f.doc.XMPP.Enabled:
 		return fail(what, "it is disabled").by("xmpp enable")
 	case f.outside():
-		return fail(what, "not running: this node is in no cluster").by(joinFirst)
+		return fail(what, "not running: this node is in no cluster").first(orFound).by(joinFirst)
 	case f.status.Trouble != "" && f.cluster.Outside:
 		return fail(what, "not running: this node was taken out of its cluster").by("xmpp cluster status")
 	case f.status.Trouble != "" && f.cluster.Member && f.cluster.Margin < 0:

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,10 +103,13 @@ func (s *Server) checkJoin(ctx context.Context, c *core, req joinRequest) (joinA
 	if err != nil {
 		return none, err
 	}
+	own := s.hello(c)
+	if req.Hello.ID == own.ID {
+		return none, problem.New(problem.ClusterSelf, "node", req.Node)
+	}
 	if !ok || record.ID == "" {
 		return none, problem.New(problem.ClusterNone, "node", req.Node)
 	}
-	own := s.hello(c)
 	switch {
 	case req.Hello.Domain != record.Domain:
 		return none, problem.New(problem.ClusterDomain, "node", req.Node, "theirs", record.Domain, "ours", req.Hello.Domain)
@@ -122,8 +126,8 @@ func (s *Server) checkJoin(ctx context.Context, c *core, req joinRequest) (joinA
 		}
 		return joinAnswer{Leader: st.LeaderAddr}, nil
 	}
-	if names := strangers(c, req.Bridges); len(names) > 0 {
-		return none, problem.New(problem.ClusterSecret, "names", strings.Join(names, ", "))
+	if err := strangers(c, req.Bridges); err != nil {
+		return none, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
 	defer cancel()
@@ -137,16 +141,26 @@ func (s *Server) checkJoin(ctx context.Context, c *core, req joinRequest) (joinA
 	return joinAnswer{Leader: c.address(), SaltKey: record.SaltKey}, nil
 }
 
-// strangers are the Call Bridges that the cluster does not have so.
-func strangers(c *core, digests map[string]string) (names []string) {
-	for name, want := range digests {
-		b, ok, err := c.CallBridge(name)
-		if err == nil && (!ok || digest(b) != want) {
-			names = append(names, name)
+// strangers refuses Call Bridges that the cluster has with other secrets, or
+// has not.
+func strangers(c *core, digests map[string]string) error {
+	var differ, missing []string
+	for _, name := range slices.Sorted(maps.Keys(digests)) {
+		switch b, ok, err := c.CallBridge(name); {
+		case err != nil:
+		case !ok:
+			missing = append(missing, name)
+		case digest(b) != digests[name]:
+			differ = append(differ, name)
 		}
 	}
-	slices.Sort(names)
-	return names
+	switch {
+	case len(differ) > 0:
+		return problem.New(problem.ClusterSecret, "names", strings.Join(differ, ", "), "first", differ[0])
+	case len(missing) > 0:
+		return problem.New(problem.ClusterBridge, "names", strings.Join(missing, ", "), "first", missing[0])
+	}
+	return nil
 }
 
 // reason is why, without the fix.

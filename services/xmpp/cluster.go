@@ -198,6 +198,10 @@ func (s *Server) ClusterLeave(ctx context.Context) error {
 func (s *Server) standAlone(ctx context.Context, addr string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.left = left{}
+	if d := s.doors; d != nil {
+		s.left = left{domain: d.conf.Domain, member: d.leading.location()}
+	}
 	s.closeDoors()
 	if err := errors.Join(s.core.close(), store.Refound(s.cfg.Paths.XMPP(), addr), s.openCoreLocked()); err != nil {
 		return err
@@ -275,7 +279,7 @@ func (s *Server) remove(ctx context.Context, c *core, id string) error {
 }
 
 // ClusterRemove implements xmppapi.API.
-func (s *Server) ClusterRemove(ctx context.Context, node string) error {
+func (s *Server) ClusterRemove(ctx context.Context, node string, living bool) error {
 	if !s.isMember() {
 		return problem.New(problem.ClusterNotMember)
 	}
@@ -293,6 +297,8 @@ func (s *Server) ClusterRemove(ctx context.Context, node string) error {
 		return problem.New(problem.ClusterNode, "node", node, "members", strings.Join(members, ", "))
 	case m.ID == st.ID:
 		return s.ClusterLeave(ctx)
+	case !living && c.peers.Peers()[m.ID].Reachable:
+		return problem.New(problem.ClusterLiving, "node", membership.Host(m.Addr))
 	}
 	end, err := s.activity.begin(ctx, "a removal")
 	if err != nil {

@@ -151,15 +151,24 @@ func TestRemove(t *testing.T) {
 	awaitMembers(t, a, b)
 	again(leader, a)
 
+	if err := a.ClusterRemove(t.Context(), b.addr.Load().String(), false); problem.CodeOf(err) != problem.ClusterLiving {
+		t.Errorf("ClusterRemove of a living node, not confirmed = %v; want %s", err, problem.ClusterLiving)
+	}
 	a.remove(b.addr.Load().String())
 	again(b, leader)
 
 	b.end()
-	a.remove(b.addr.Load().String() + ":5222")
+	await(t, "removal of a dead node, once it is known to be", func() error {
+		err := a.ClusterRemove(t.Context(), b.addr.Load().String()+":5222", false)
+		if problem.CodeOf(err) == problem.ClusterNode {
+			return nil
+		}
+		return err
+	})
 	awaitMembers(t, a, leader)
 	b.start()
 	again(b, leader)
-	if err := a.ClusterRemove(t.Context(), "127.0.0.99"); problem.CodeOf(err) != problem.ClusterNode {
+	if err := a.ClusterRemove(t.Context(), "127.0.0.99", false); problem.CodeOf(err) != problem.ClusterNode {
 		t.Errorf("ClusterRemove of a stranger = %v; want %s", err, problem.ClusterNode)
 	}
 }
@@ -214,7 +223,9 @@ func TestCheckJoin(t *testing.T) {
 		{"a slow clock", func(r *joinRequest) { r.Hello.Time = r.Hello.Time.Add(-95 * time.Second) }, problem.ClusterClock, "95 s"},
 		{"a fast clock", func(r *joinRequest) { r.Hello.Time = r.Hello.Time.Add(95 * time.Second) }, problem.ClusterClock, "s from"},
 		{"another secret", func(r *joinRequest) { r.Bridges = map[string]string{"cb1": other} }, problem.ClusterSecret, "cb1"},
-		{"a bridge that the cluster has not", func(r *joinRequest) { r.Bridges = map[string]string{"cb9": same} }, problem.ClusterSecret, "cb9"},
+		{"a bridge that the cluster has not", func(r *joinRequest) { r.Bridges = map[string]string{"cb1": same, "cb9": same, "cb8": same} }, problem.ClusterBridge, "no Call Bridge cb8, cb9; note its secret from 'xmpp callbridge list', type 'xmpp callbridge del cb8' here"},
+		{"a bridge with another secret, and one that the cluster has not", func(r *joinRequest) { r.Bridges = map[string]string{"cb1": other, "cb0": same} }, problem.ClusterSecret, "Call Bridge cb1 is"},
+		{"itself", func(r *joinRequest) { r.Hello.ID = m.core.State().ID }, problem.ClusterSelf, "cb1 is this node itself"},
 		{"no way back", func(r *joinRequest) { r.Bridges = map[string]string{"cb1": same} }, problem.ClusterBack, "127.0.0.99:5222"},
 	}
 	for _, tt := range tests {

@@ -64,7 +64,7 @@ func TestTakenOutUntold(t *testing.T) {
 	if !ok {
 		t.Fatal("something is under way already")
 	}
-	if err := leader.ClusterRemove(t.Context(), out.addr.Load().String()); err != nil {
+	if err := leader.ClusterRemove(t.Context(), out.addr.Load().String(), true); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the copy to have the removal", func() error {

@@ -39,11 +39,11 @@ func TestRemoveNeeded(t *testing.T) {
 		out  *member
 		f    func() error
 	}{
-		{"the follower by the leader", follower, func() error { return leader.ClusterRemove(t.Context(), at(follower)) }},
+		{"the follower by the leader", follower, func() error { return leader.ClusterRemove(t.Context(), at(follower), true) }},
 		{"the follower by itself", follower, func() error { return follower.ClusterLeave(t.Context()) }},
-		{"the leader by the follower", leader, func() error { return follower.ClusterRemove(t.Context(), at(leader)) }},
+		{"the leader by the follower", leader, func() error { return follower.ClusterRemove(t.Context(), at(leader), true) }},
 		{"the leader by itself", leader, func() error { return leader.ClusterLeave(t.Context()) }},
-		{"the leader by its address", leader, func() error { return leader.ClusterRemove(t.Context(), at(leader)) }},
+		{"the leader by its address", leader, func() error { return leader.ClusterRemove(t.Context(), at(leader), true) }},
 		{"reset of the follower", follower, reset(follower)},
 		{"reset of the leader", leader, reset(leader)},
 	} {

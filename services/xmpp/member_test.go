@@ -224,7 +224,7 @@ func (m *member) join(by *member, discard bool) {
 // remove has m take another one out.
 func (m *member) remove(address string) {
 	m.t.Helper()
-	m.change(problem.ClusterNode, func() error { return m.ClusterRemove(m.t.Context(), address) })
+	m.change(problem.ClusterNode, func() error { return m.ClusterRemove(m.t.Context(), address, true) })
 }
 
 func (m *member) addUser(name string) {

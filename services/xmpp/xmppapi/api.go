@@ -36,8 +36,9 @@ type API interface {
 	ClusterJoin(ctx context.Context, node string, discard bool) error
 	// ClusterLeave takes this node out; it keeps a copy of the accounts.
 	ClusterLeave(ctx context.Context) error
-	// ClusterRemove takes another node out.
-	ClusterRemove(ctx context.Context, node string) error
+	// ClusterRemove takes another node out; one that can be reached only with
+	// living, or it is refused as problem.ClusterLiving.
+	ClusterRemove(ctx context.Context, node string, living bool) error
 
 	// AddCallBridge registers a component; an empty secret is generated.
 	AddCallBridge(ctx context.Context, name, secret string) (CallBridge, error)

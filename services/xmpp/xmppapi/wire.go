@@ -50,7 +50,7 @@ func (c *Client) Cluster(ctx context.Context) (cl Cluster, err error) {
 // clusterChange is what the calls that change the cluster carry.
 type clusterChange struct {
 	Node string `json:"node,omitempty"`
-	// Sure: again, or discard.
+	// Sure: again, discard or living.
 	Sure bool `json:"sure,omitempty"`
 }
 
@@ -70,8 +70,8 @@ func (c *Client) ClusterLeave(ctx context.Context) error {
 }
 
 // ClusterRemove implements API.
-func (c *Client) ClusterRemove(ctx context.Context, node string) error {
-	return c.c.Call(ctx, "POST", "/cluster/remove", clusterChange{Node: node}, nil)
+func (c *Client) ClusterRemove(ctx context.Context, node string, living bool) error {
+	return c.c.Call(ctx, "POST", "/cluster/remove", clusterChange{node, living}, nil)
 }
 
 // AddCallBridge implements API.
@@ -136,7 +136,7 @@ func Handler(api API) http.Handler {
 	control.Tell(mux, service, "/cluster/initialize", func(ctx context.Context, ch clusterChange) error { return api.ClusterInitialize(ctx, ch.Sure) })
 	control.Tell(mux, service, "/cluster/join", func(ctx context.Context, ch clusterChange) error { return api.ClusterJoin(ctx, ch.Node, ch.Sure) })
 	control.Do(mux, service, "/cluster/leave", api.ClusterLeave)
-	control.Tell(mux, service, "/cluster/remove", func(ctx context.Context, ch clusterChange) error { return api.ClusterRemove(ctx, ch.Node) })
+	control.Tell(mux, service, "/cluster/remove", func(ctx context.Context, ch clusterChange) error { return api.ClusterRemove(ctx, ch.Node, ch.Sure) })
 	if e, ok := api.(Examiner); ok {
 		control.Handle(mux, service, "POST /cluster/examine", e.Examine)
 	}
