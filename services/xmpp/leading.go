@@ -29,6 +29,8 @@ type leading struct {
 	core   *core
 	doors  *doors
 	log    *slog.Logger
+	// heir is where clients are sent while this node is no member; "" is nowhere.
+	heir string
 	// losses are the leaders whose connections were refused, by address.
 	losses chan string
 	// census is never nil.
@@ -57,7 +59,7 @@ type leading struct {
 
 func newLeading(s *Server, c *core, d *doors) *leading {
 	l := &leading{
-		server: s, core: c, doors: d, log: s.log, losses: make(chan string, 4),
+		server: s, core: c, doors: d, log: s.log, heir: s.left.heir(d.conf.Domain), losses: make(chan string, 4),
 		open: c.peers == nil, unserved: time.Now(), asked: time.Now(), tending: make(chan struct{}, 1),
 	}
 	l.census.Store(&census{})
@@ -243,10 +245,15 @@ func (l *leading) gate() {
 }
 
 // why is what clients are told while the gate is shut: where this node is cut
-// off from all others, one of those may serve them.
+// off from all others, one of those may serve them, and where it belongs to none,
+// one that it did belong to.
 func (l *leading) why() *stream.Error {
 	near, far := l.nodes()
-	switch {
+	switch member := l.core.isMember(); {
+	case !member && l.heir != "":
+		return &stream.Error{Condition: stream.SeeOtherHost, Text: l.heir}
+	case !member:
+		return &stream.Error{Condition: stream.HostGone, Text: "this server is in no cluster, and serves nobody"}
 	case len(near) > 0 && !l.doors.conf.Enabled:
 		return &stream.Error{Condition: stream.SeeOtherHost, Text: near[0]}
 	case len(near) == 0 && len(far) > 0:

@@ -67,6 +67,8 @@ type Server struct {
 	mu    sync.RWMutex
 	core  *core
 	doors *doors
+	// left is the cluster that this node was in last.
+	left left
 	// trouble is why the doors are shut although they should be open.
 	trouble error
 

@@ -11,6 +11,7 @@ const (
 	BadNamespacePrefix     Condition = "bad-namespace-prefix"
 	Conflict               Condition = "conflict"
 	ConnectionTimeout      Condition = "connection-timeout"
+	HostGone               Condition = "host-gone"
 	HostUnknown            Condition = "host-unknown"
 	ImproperAddressing     Condition = "improper-addressing"
 	InternalServerError    Condition = "internal-server-error"
