@@ -12,7 +12,7 @@ import (
 
 // ServeClients serves clients: STARTTLS, or TLS from the first byte. It blocks
 // until ctx ends and its connections with it, which are told system-shutdown.
-// It closes l.
+// It closes l: when it returns, the port can be listened on again.
 func (e *Edge) ServeClients(ctx context.Context, l net.Listener) error {
 	return e.serve(ctx, l, (*peer).negotiateClient)
 }
@@ -35,10 +35,18 @@ func (e *Edge) serve(ctx context.Context, l net.Listener, negotiate func(*peer) 
 	d := &door{peers: make(map[*peer]struct{})}
 	e.enter(d)
 	defer e.leave(d)
-	stop := context.AfterFunc(ctx, func() { l.Close() })
-	defer stop()
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		l.Close()
+		close(closed)
+	})
 	err := e.accept(ctx, l, d, negotiate)
-	l.Close()
+	if stop() {
+		l.Close()
+	} else {
+		// Accept returns before Close does, which has the port still.
+		<-closed
+	}
 	d.shut()
 	d.wg.Wait()
 	if ctx.Err() != nil {
