@@ -309,6 +309,25 @@ func TestMoves(t *testing.T) {
 	b.awaitNodes(a, b)
 }
 
+// A member that has moved and is back where it was may never have heard that it
+// was looked for elsewhere.
+func TestMovesBack(t *testing.T) {
+	ca := newAuthority(t)
+	a, b, c := newNode(t, ca), newNode(t, ca), newNode(t, ca)
+	must(t, a.Initialize(t.Context(), false))
+	must(t, b.Join(t.Context(), a.address))
+	must(t, c.Join(t.Context(), a.address))
+	own, _ := c.current()
+	id := own.State().ID
+	c.stop()
+	leader, _ := primary(a, b).current()
+	must(t, leader.SetAddress(t.Context(), id, newAddress()+":5432"))
+	c.start()
+	for _, n := range []*node{a, b, c} {
+		n.awaitNodes(a, b, c)
+	}
+}
+
 // The others go on without it, and their leader looks for it where it was.
 func TestMovesAwayFromTheLeader(t *testing.T) {
 	ca := newAuthority(t)

@@ -65,11 +65,6 @@ func (s *Server) handle(c *core) {
 		return nil, unsettled(c.AddLearner(ctx, from.ID, from.Address))
 	}))
 	c.peers.HandleCall(callSettle, leads(func(ctx context.Context, from peer.Hello, _ json.RawMessage) (any, error) {
-		for _, m := range c.State().Members {
-			if m.ID == from.ID && m.Addr != from.Address && from.Address != "" {
-				return nil, unsettled(c.SetAddress(ctx, from.ID, from.Address))
-			}
-		}
 		return nil, unsettled(c.Promote(ctx, from.ID))
 	}))
 	c.peers.HandleCall(callRemove, leads(func(ctx context.Context, _ peer.Hello, in json.RawMessage) (any, error) {
@@ -147,12 +142,14 @@ const (
 	// askEvery is how long a member without a leader waits before it asks
 	// whether it is one still, and between two such questions.
 	askEvery = 2 * time.Second
-	// settleWait bounds what a member asks of the leader.
+	// settleWait bounds a change of a member's entry.
 	settleWait = 3 * time.Second
+	// recently is how old what a member says of itself may be.
+	recently = 2 * time.Second
 )
 
-// follow is a member's care for itself: it watches the others, has the leader
-// give it its vote and note its address, and finds out if it was removed.
+// follow is a member's care for itself and, as the leader, for all: it watches the
+// others, settles the members' entries, and finds out if it was removed.
 func (s *Server) follow(c *core) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
@@ -184,30 +181,41 @@ func (s *Server) follow(c *core) {
 	}
 }
 
-// settle has this node's entry be as it should: with a vote, and where it is
-// reached.
+// settle has the members' entries be as they should. The leader notes where each
+// can be reached: a member that has moved twice may not know what is noted of it,
+// and nobody who looks for it there would tell it. A member has the leader give
+// it its vote.
 func (c *core) settle(st store.State) error {
-	at := slices.IndexFunc(st.Members, func(m store.Member) bool { return m.ID == st.ID })
-	address := c.address()
-	if at < 0 || c.joining.Load() || c.record.Load().ID == "" || st.Members[at].Voter && (st.Members[at].Addr == address || address == "") {
+	if c.joining.Load() || c.record.Load().ID == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, settleWait)
 	defer cancel()
 	if st.Ready {
-		return c.SetAddress(ctx, st.ID, address)
-	}
-	// A leader that looks for this node where it was is not heard of here.
-	var err error
-	for _, m := range membership.Others(st) {
-		if st.LeaderID != "" && m.ID != st.LeaderID {
-			continue
+		for _, m := range st.Members {
+			if address := c.addressNow(st, m); address != "" && address != m.Addr {
+				return c.SetAddress(ctx, m.ID, address)
+			}
 		}
-		if err = c.peers.Call(ctx, m.Addr, callSettle, nil, nil); err == nil {
-			return nil
-		}
+		return nil
 	}
-	return err
+	learns := func(m store.Member) bool { return m.ID == st.ID && !m.Voter }
+	if st.LeaderAddr == "" || !slices.ContainsFunc(st.Members, learns) {
+		return nil
+	}
+	return c.peers.Call(ctx, st.LeaderAddr, callSettle, nil, nil)
+}
+
+// addressNow is where a member can be reached by what it says, "" where it has
+// not said anything lately.
+func (c *core) addressNow(st store.State, m store.Member) string {
+	switch {
+	case m.ID == st.ID:
+		return c.address()
+	case time.Since(c.peers.Hears(m.ID)) > recently:
+		return ""
+	}
+	return c.peers.Peers()[m.ID].Address
 }
 
 // removed makes a node that was removed stand alone, with its copy.
